@@ -1,0 +1,210 @@
+// The op contract every backend implements. Ops take a stream explicitly and are queued on it in
+// call order; on the CPU they have run when the call returns. Pointers in Args are backend memory
+// unless said otherwise. Shapes use T tokens, S sequences, d model width, H query heads, G KV
+// heads, D head_dim. One thread (the engine thread) calls a Backend at a time.
+//
+// Order of addition (design, section 6): an output element's bits never depend on how many rows
+// share the call, on the row's place among them, on chunking or on thread count.
+//
+// Errors: an op cannot fail on valid arguments; invalid ones assert. A device failure is reported
+// by synchronize().
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "engine/backend/options.h"
+#include "engine/core/buffer.h"
+#include "engine/core/result.h"
+#include "engine/core/tensor_view.h"
+#include "engine/sample/sampling_params.h"
+
+namespace dejavu {
+
+enum class StreamId : std::uint8_t { kMain, kSide };
+
+struct BackendInfo {
+  std::string device;            // "cpu", "cuda"
+  std::string description;       // e.g. "CPU amx, 2 threads (sched_getaffinity)"
+  std::size_t memory_bytes = 0;  // usable for weights and KV, after limits (cgroup, GPU)
+  std::string memory_source;     // what set the limit
+  bool asynchronous = false;     // true: ops run behind the caller; launch a step ahead
+  bool native_bf16 = false;      // BF16 is at least as fast as F32 for the same bytes
+};
+
+// out[t] = token_table[ids[t]] * scale + position_table[positions[t] + position_offset]
+struct EmbedArgs {
+  // [T]; a negative id ~s means "the token sampled last for slot s", read from last_tokens.
+  const std::int32_t* ids = nullptr;
+  const std::int32_t* last_tokens = nullptr;  // [slots]
+  const std::int32_t* positions = nullptr;    // [T]
+  ConstMatrix token_table;                    // [vocab][d]
+  ConstMatrix position_table;                 // [positions][d]; null data: none
+  int position_offset = 0;
+  Matrix out;  // F32 [T][d]
+};
+
+enum class NormKind : std::uint8_t { kLayerNorm, kRmsNorm };
+
+struct NormArgs {
+  NormKind kind = NormKind::kLayerNorm;
+  ConstMatrix x;                  // F32 [T][d]
+  const float* weight = nullptr;  // [d]; null: ones
+  const float* bias = nullptr;    // [d]; null: zeros
+  float epsilon = 1e-5F;
+  Matrix out;  // compute dtype or F32 [T][d]; may alias x when F32
+};
+
+// y = x W^T + bias, for weights whose rows are outputs (QKV, embeddings as logits, projections).
+struct LinearArgs {
+  ConstMatrix x;                // compute dtype [T][in]
+  ConstMatrix w;                // compute dtype [out][in]
+  const float* bias = nullptr;  // [out]; null: none
+  Matrix y;                     // F32 or compute dtype [T][out]
+};
+
+// y (+)= x W + bias, for weights whose rows are inputs: the MLP's second projection, one row a
+// neuron, and the attention output projection, one row a (head, dim). Partial sums belong to
+// `ranges` equal ranges of input rows and are added in range order. Rows of x that are exactly zero
+// add nothing.
+struct ProjectArgs {
+  ConstMatrix x;                // compute dtype [T][in]
+  ConstMatrix w;                // compute dtype [in][out]
+  const float* bias = nullptr;  // [out]; null: none
+  Matrix y;                     // F32 [T][out]
+  bool accumulate = false;      // add to y (the residual stream) instead of overwriting
+};
+
+enum class Activation : std::uint8_t {
+  kRelu,
+  kRelu2,  // relu(x)^2
+  kSilu,
+  kGelu,      // erf
+  kGeluTanh,  // tanh approximation
+  kFatRelu,   // x > threshold ? x : 0
+};
+
+// h = act(x Gate^T + gate_bias) * (x Up^T + up_bias) when gated, else act(x Up^T + up_bias).
+// Gate and up rows are neurons; neuron-major storage makes their stride a whole neuron record.
+struct MlpUpArgs {
+  ConstMatrix x;                     // compute dtype [T][d]
+  ConstMatrix gate;                  // compute dtype [ffn][d]; null data: plain MLP
+  ConstMatrix up;                    // compute dtype [ffn][d]
+  const float* gate_bias = nullptr;  // [ffn]
+  const float* up_bias = nullptr;    // [ffn]
+  Activation activation = Activation::kRelu;
+  float threshold = 0.0F;  // kFatRelu
+  Matrix h;                // compute dtype [T][ffn]
+};
+
+// One layer's pages, each of kKvPageTokens tokens: [page][G][token][D], K and V apart.
+inline constexpr int kKvPageTokens = 16;
+struct KvView {
+  void* k = nullptr;
+  void* v = nullptr;
+  DType dtype = DType::kF32;
+  int pages = 0;
+  int kv_heads = 0;
+  int head_dim = 0;
+};
+
+// Rotates Q in place and K on its way (RoPE, half-split pairing as in Hugging Face Llama), then
+// writes K and V of every head into the cache.
+struct StoreKvArgs {
+  Matrix q;                                 // F32 [T][H*D]
+  ConstMatrix k;                            // F32 [T][G*D]
+  ConstMatrix v;                            // F32 [T][G*D]
+  const std::int32_t* positions = nullptr;  // [T]
+  const std::int32_t* slots = nullptr;      // [T]; page * kKvPageTokens + offset
+  const float* cos = nullptr;               // [max_position][D/2]; null: no rotation
+  const float* sin = nullptr;
+  KvView cache;
+};
+
+// Causal softmax(q K^T * scale) V over paged K and V. A token at position p of its sequence attends
+// to positions max(0, p - window + 1) .. p.
+struct AttentionArgs {
+  ConstMatrix q;  // F32 [T][H*D]
+  KvView cache;
+  int sequences = 0;
+  const std::int32_t* query_start = nullptr;  // [S+1]: tokens query_start[s]..query_start[s+1] of T
+  const std::int32_t* context_length = nullptr;  // [S]: KV tokens, the step's own included
+  const std::int32_t* page_table = nullptr;      // [S][page_table_stride]
+  int page_table_stride = 0;
+  float scale = 1.0F;
+  int window = 0;  // 0: unlimited
+  Matrix out;      // compute dtype [T][H*D]
+};
+
+// Sampling state that lives beside the device: set when a sequence enters a slot (or re-enters it
+// after preemption), advanced by sample().
+struct SamplerSlotArgs {
+  int slot = 0;
+  const SamplingParams* params = nullptr;  // host; copied
+  std::uint64_t seed = 0;                  // counter-based: draw i depends on (seed, i) alone
+  const std::int32_t* prompt = nullptr;    // host
+  int prompt_length = 0;
+  const std::int32_t* output = nullptr;  // host; tokens generated so far
+  int output_length = 0;
+};
+
+struct SampleRow {
+  int slot = 0;
+  // -1: sample the next token and advance the slot. Otherwise only score this token (prompt
+  // logprobs).
+  std::int32_t score = -1;
+};
+
+// Packed, fixed size: it crosses from the device in the step's one download.
+struct SampleOutput {
+  std::int32_t token = 0;
+  float logprob = 0;  // of token, after penalties and bias, at temperature 1; 0 when not asked for
+  int rank = 0;       // 1 = most likely
+  int top_count = 0;
+  std::int32_t top_tokens[kMaxLogprobs] = {};
+  float top_logprobs[kMaxLogprobs] = {};
+};
+
+struct SampleArgs {
+  ConstMatrix logits;               // F32 [rows][vocab]
+  const SampleRow* rows = nullptr;  // host [rows]
+  int count = 0;
+  std::int32_t* last_tokens = nullptr;  // [slots]; receives each sampled token
+  SampleOutput* out = nullptr;          // host [rows]; valid after synchronize()
+};
+
+class Backend {
+ public:
+  Backend() = default;
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+  virtual ~Backend() = default;
+
+  virtual const BackendInfo& info() const = 0;
+
+  // Zero-filled, aligned to 64 bytes at least. Fails with kResourceExhausted and the numbers.
+  virtual Result<Buffer> allocate(std::size_t bytes) = 0;
+  virtual void upload(void* device, const void* host, std::size_t bytes, StreamId stream) = 0;
+  virtual void download(void* host, const void* device, std::size_t bytes, StreamId stream) = 0;
+  // Work queued on `after` from now on waits for everything queued on `before` so far (fork and
+  // join).
+  virtual void order(StreamId before, StreamId after) = 0;
+  virtual Status synchronize(StreamId stream) = 0;
+
+  virtual void embed(const EmbedArgs& args, StreamId stream) = 0;
+  virtual void norm(const NormArgs& args, StreamId stream) = 0;
+  virtual void linear(const LinearArgs& args, StreamId stream) = 0;
+  virtual void project(const ProjectArgs& args, StreamId stream) = 0;
+  virtual void mlp_up(const MlpUpArgs& args, StreamId stream) = 0;
+  virtual void store_kv(const StoreKvArgs& args, StreamId stream) = 0;
+  virtual void attention(const AttentionArgs& args, StreamId stream) = 0;
+
+  virtual void set_sampler_slot(const SamplerSlotArgs& args, StreamId stream) = 0;
+  virtual void sample(const SampleArgs& args, StreamId stream) = 0;
+
+  // GB/s this backend reads plain memory at, measured now over `bytes` (a multiple of the
+  // last-level cache is the caller's business).
+  virtual double measure_read_bandwidth(std::size_t bytes) = 0;
+};
+
+}  // namespace dejavu

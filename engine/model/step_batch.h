@@ -1,0 +1,24 @@
+// One step's packed metadata, as the transformer reads it. Arrays are backend memory, filled by
+// schedule/batch_builder through one upload.
+#pragma once
+
+#include <cstdint>
+
+namespace dejavu {
+
+struct StepBatch {
+  int tokens = 0;                                // T
+  int sequences = 0;                             // S
+  const std::int32_t* ids = nullptr;             // [T]; ~slot: that slot's last sampled token
+  const std::int32_t* positions = nullptr;       // [T]
+  const std::int32_t* kv_slots = nullptr;        // [T]
+  const std::int32_t* query_start = nullptr;     // [S+1]
+  const std::int32_t* context_length = nullptr;  // [S]
+  const std::int32_t* page_table = nullptr;      // [S][page_table_stride]
+  int page_table_stride = 0;
+  const std::int32_t* last_tokens = nullptr;   // [slots]
+  int logit_rows = 0;                          // R
+  const std::int32_t* logit_tokens = nullptr;  // [R]: which of the T tokens need logits
+};
+
+}  // namespace dejavu

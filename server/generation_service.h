@@ -1,0 +1,202 @@
+// The one native way in: validates, applies limits and the chat template, tokenises, hands
+// sequences to the engine, and turns tokens back into text. server/http and server/grpc translate
+// their wire formats to and from these types and know nothing of the engine.
+//
+// Threads: every method may be called from any thread and returns without waiting for the engine.
+// Work runs on the service pool. A call's sink is called from pool threads, one call at a time, in
+// order.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "engine/core/result.h"
+#include "engine/engine.h"
+#include "engine/sample/sampling_params.h"
+#include "engine/text/chat_template.h"
+#include "engine/text/tokenizer.h"
+#include "server/options.h"
+
+namespace dejavu {
+
+class Metrics;
+
+struct ChatMessage {
+  std::string role;  // system, developer, user, assistant, tool
+  std::string content;
+  nlohmann::ordered_json extra;  // name, tool_call_id …: visible to the template as given
+};
+
+struct ChatPrompt {
+  std::vector<ChatMessage> messages;
+  bool add_generation_prompt = true;
+  bool continue_final_message = false;  // both true: INVALID_ARGUMENT
+  nlohmann::ordered_json template_kwargs;
+};
+
+using Prompt = std::variant<std::string, std::vector<std::int32_t>, ChatPrompt>;
+
+// Sampling fields left empty take the server's defaults (generation_config.json and its override).
+struct SamplingFields {
+  std::optional<float> temperature, top_p, min_p;
+  std::optional<float> presence_penalty, frequency_penalty, repetition_penalty;
+  std::optional<std::int64_t> top_k, max_tokens, min_tokens, seed;
+  std::vector<std::pair<std::int32_t, float>> logit_bias;
+  std::vector<std::string> bad_words;
+  std::vector<std::int32_t> allowed_token_ids;
+  std::vector<std::int32_t> stop_token_ids;
+  std::vector<std::string> stop;  // at most 4
+  bool include_stop_str_in_output = false;
+  bool ignore_eos = false;
+  std::optional<int> logprobs;         // chosen token plus that many alternatives
+  std::optional<int> prompt_logprobs;  // the same for prompt tokens
+};
+
+struct GenerateRequest {
+  std::string request_id;  // from X-Request-Id / metadata; made when empty
+  std::string trace_id;    // from traceparent
+  std::string api;         // "completions", "chat", "grpc": metrics and log label
+  std::string model;       // "" = the served one; another name: NOT_FOUND
+  std::vector<Prompt> prompts;
+  int n = 1;
+  SamplingFields sampling;
+  bool to_context_end = false;  // no max_tokens: run to the end of the context (chat) instead of 16
+  bool echo = false;            // completions: prompt text (and its logprobs) come first
+  bool skip_special_tokens = true;
+  bool add_special_tokens = true;  // text prompts only
+  std::optional<int> truncate_prompt_tokens;
+  std::string cache_salt;
+  int priority = 0;
+  std::optional<std::int64_t> timeout_ms;
+  // True: on_text after every token; false: one on_text a choice, at its end.
+  bool stream = false;
+};
+
+struct TokenText {
+  std::int32_t token = 0;
+  std::string text;   // token_bytes, lossy when not UTF-8
+  std::string bytes;  // exact
+  float logprob = 0;
+  bool has_logprob = true;  // false for a prompt's first token
+  int text_offset =
+      0;  // in characters, from the start of the choice's text (prompt included on echo)
+  struct Alternative {
+    std::int32_t token = 0;
+    std::string text;
+    std::string bytes;
+    float logprob = 0;
+  };
+  std::vector<Alternative> top;
+};
+
+struct Usage {
+  int prompt_tokens = 0;
+  int completion_tokens = 0;
+  int cached_tokens = 0;
+};
+
+struct TextDelta {
+  int choice = 0;  // prompt × n + k
+  std::string text;
+  std::vector<std::int32_t> token_ids;
+  std::vector<TokenText> logprobs;         // when asked for
+  std::vector<TokenText> prompt_logprobs;  // in a choice's first delta, when asked for
+  FinishReason finish = FinishReason::kNone;
+  std::variant<std::monostate, std::int32_t, std::string> stop_reason;  // stop id or stop string
+  Usage usage;  // of the whole call so far (continuous_usage_stats)
+};
+
+// llama.cpp's `timings`.
+struct Timings {
+  int prompt_n = 0;
+  double prompt_ms = 0;
+  int predicted_n = 0;
+  double predicted_ms = 0;
+};
+
+struct CallSummary {
+  Usage usage;
+  Timings timings;
+};
+
+class GenerationSink {
+ public:
+  virtual ~GenerationSink() = default;
+  virtual void on_text(TextDelta delta) = 0;
+  // Exactly one of these two ends the call; nothing follows it. An error before the first on_text
+  // means nothing was generated.
+  virtual void on_done(const CallSummary& summary) = 0;
+  virtual void on_error(const Error& error) = 0;
+};
+
+// The caller's handle. Dropping it cancels what still runs.
+class GenerationCall {
+ public:
+  virtual ~GenerationCall() = default;
+  virtual void cancel() = 0;  // idempotent; the sink gets on_error(kCancelled)
+  virtual const std::string& request_id() const = 0;
+};
+
+struct TokenizeRequest {
+  std::string model;
+  Prompt prompt;
+  bool add_special_tokens = true;  // text only; a rendered chat is tokenised without
+};
+
+struct ModelCard {
+  std::string id;    // served name
+  std::string root;  // the model as it was named on the command line
+  std::int64_t created = 0;
+  int max_model_len = 0;
+};
+
+enum class ServiceState : std::uint8_t { kLoading, kReady, kDraining, kFailed };
+
+class GenerationService {
+ public:
+  struct Parts {  // what a loaded model consists of
+    Engine* engine = nullptr;
+    std::shared_ptr<const Tokenizer> tokenizer;
+    std::shared_ptr<const ChatTemplate>
+        chat_template;  // null: chat is a 400 naming --chat-template
+    std::string bos_token, eos_token;
+    nlohmann::json generation_config;  // generation_config.json, {} when absent
+    std::vector<int> eos_token_ids;    // config.json's, used when generation_config has none
+    std::string model_root;
+  };
+
+  // Not ready until attach(): every call fails with UNAVAILABLE.
+  static std::unique_ptr<GenerationService> create(const ServiceOptions& options, Metrics& metrics);
+  virtual ~GenerationService() = default;
+
+  // Merges the defaults; fails on a bad --override-generation-config. State stays kLoading until
+  // set_state(kReady).
+  virtual Status attach(Parts parts) = 0;
+  virtual void set_state(ServiceState state) = 0;
+  virtual ServiceState state() const = 0;
+
+  virtual std::shared_ptr<GenerationCall> generate(GenerateRequest request,
+                                                   std::shared_ptr<GenerationSink> sink) = 0;
+  virtual Result<std::vector<std::int32_t>> tokenize(const TokenizeRequest& request) = 0;
+  virtual Result<std::string> detokenize(const std::string& model,
+                                         const std::vector<std::int32_t>& ids) = 0;
+  virtual Result<std::string> apply_template(const std::string& model, const ChatPrompt& chat) = 0;
+  virtual std::string token_text(std::int32_t id) const = 0;  // lossy UTF-8; "" while loading
+
+  virtual std::vector<ModelCard> models() const = 0;
+  virtual bool serves(const std::string& model) const = 0;  // "" counts
+  virtual int max_model_len() const = 0;                    // 0 while loading
+  // Stable for a given model, dtype and build: OpenAI's system_fingerprint.
+  virtual std::string system_fingerprint() const = 0;
+  virtual EngineStats engine_stats() const = 0;
+  virtual int active_calls() const = 0;  // for draining
+  // The sampling defaults in force, one line, for the start-up log.
+  virtual std::string describe_defaults() const = 0;
+};
+
+}  // namespace dejavu
