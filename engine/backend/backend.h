@@ -32,7 +32,8 @@ struct BackendInfo {
   bool native_bf16 = false;      // BF16 is at least as fast as F32 for the same bytes
 };
 
-// out[t] = token_table[ids[t]] * scale + position_table[positions[t] + position_offset]
+// out[t] = token_table[ids[t]] + position_table[positions[t] + position_offset]
+// The tables may be F32 too: without positions this op gathers rows and converts them.
 struct EmbedArgs {
   // [T]; a negative id ~s means "the token sampled last for slot s", read from last_tokens.
   const std::int32_t* ids = nullptr;
@@ -41,7 +42,7 @@ struct EmbedArgs {
   ConstMatrix token_table;                    // [vocab][d]
   ConstMatrix position_table;                 // [positions][d]; null data: none
   int position_offset = 0;
-  Matrix out;  // F32 [T][d]
+  Matrix out;  // F32 or compute dtype [T][d]
 };
 
 enum class NormKind : std::uint8_t { kLayerNorm, kRmsNorm };
