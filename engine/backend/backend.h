@@ -17,6 +17,7 @@
 #include "engine/core/buffer.h"
 #include "engine/core/result.h"
 #include "engine/core/tensor_view.h"
+#include "engine/sample/sample_output.h"
 #include "engine/sample/sampling_params.h"
 
 namespace dejavu {
@@ -156,22 +157,14 @@ struct SampleRow {
   std::int32_t score = -1;
 };
 
-// Packed, fixed size: it crosses from the device in the step's one download.
-struct SampleOutput {
-  std::int32_t token = 0;
-  float logprob = 0;  // of token, after penalties and bias, at temperature 1; 0 when not asked for
-  int rank = 0;       // 1 = most likely
-  int top_count = 0;
-  std::int32_t top_tokens[kMaxLogprobs] = {};
-  float top_logprobs[kMaxLogprobs] = {};
-};
-
+// `rows` and `out` stay in place until the call has been waited for; one row a slot samples at
+// most.
 struct SampleArgs {
   ConstMatrix logits;               // F32 [rows][vocab]
   const SampleRow* rows = nullptr;  // host [rows]
   int count = 0;
   std::int32_t* last_tokens = nullptr;  // [slots]; receives each sampled token
-  SampleOutput* out = nullptr;          // host [rows]; valid after synchronize()
+  SampleOutput* out = nullptr;          // host [rows]; valid after synchronize() or wait()
 };
 
 class Backend {
@@ -191,6 +184,11 @@ class Backend {
   // join).
   virtual void order(StreamId before, StreamId after) = 0;
   virtual Status synchronize(StreamId stream) = 0;
+  // mark() names what is queued on a stream so far; wait() returns when that has run, whatever was
+  // queued behind it since (a step is collected while the next one runs). An asynchronous backend
+  // overrides both.
+  virtual std::uint64_t mark(StreamId /*stream*/) { return 0; }
+  virtual Status wait(std::uint64_t /*mark*/) { return synchronize(StreamId::kMain); }
 
   virtual void embed(const EmbedArgs& args, StreamId stream) = 0;
   virtual void norm(const NormArgs& args, StreamId stream) = 0;
