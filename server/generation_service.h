@@ -82,6 +82,7 @@ struct TokenText {
   std::string text;   // token_bytes, lossy when not UTF-8
   std::string bytes;  // exact
   float logprob = 0;
+  int rank = 0;             // among the whole vocabulary; 1 = most likely
   bool has_logprob = true;  // false for a prompt's first token
   int text_offset =
       0;  // in characters, from the start of the choice's text (prompt included on echo)
