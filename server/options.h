@@ -17,4 +17,9 @@ struct ServiceOptions {
   int service_threads = 2;  // tokenise, template, detokenise
 };
 
+// The life of the daemon.
+struct AppOptions {
+  double drain_timeout_seconds = 30;  // after SIGTERM, what still runs is given this long
+};
+
 }  // namespace dejavu

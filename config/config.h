@@ -1,0 +1,50 @@
+// Everything the command line, the environment and a TOML file can say, as the options structs that
+// the classes own. Made by parse_command_line() (config/command_line.h).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/backend/options.h"
+#include "engine/options.h"
+#include "server/admin/options.h"
+#include "server/cli/options.h"
+#include "server/grpc/options.h"
+#include "server/http/options.h"
+#include "server/options.h"
+
+namespace dejavu {
+
+enum class DTypeChoice : std::uint8_t { kAuto, kF32, kBF16, kF16 };
+enum class SparsityMode : std::uint8_t { kAuto, kDense, kExact, kThreshold, kLookahead };
+
+struct ModelOptions {
+  std::string model;  // directory; empty: the embedded demo model
+  DTypeChoice dtype = DTypeChoice::kAuto;
+  int max_model_len = 0;  // 0: the model's own
+  SparsityMode sparsity = SparsityMode::kAuto;
+};
+
+struct FileOptions {
+  std::string config_file;  // TOML
+  bool print_config = false;
+};
+
+struct Config {
+  FileOptions file;
+  ModelOptions model;
+  BackendOptions backend;
+  EngineOptions engine;
+  ServiceOptions service;
+  HttpOptions http;
+  GrpcOptions grpc;
+  LogOptions log;
+  AppOptions app;
+  ClientOptions client;
+  GenerateOptions generate;
+  HealthOptions health;
+  LoadOptions load;
+};
+
+}  // namespace dejavu

@@ -1,0 +1,16 @@
+#include "config/option_tables.h"
+
+namespace dejavu {
+
+std::span<const OptionSpec> option_table() {
+  static const std::vector<OptionSpec> table = [] {
+    std::vector<OptionSpec> all;
+    for (auto part : {model_options(), daemon_options(), generate_options(), client_options()}) {
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  }();
+  return table;
+}
+
+}  // namespace dejavu

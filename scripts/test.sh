@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Installs, builds and runs every test. The last line is "N passed, N failed".
+#   scripts/test.sh [--quick]      --quick leaves out the sanitizer builds, fuzzing and clang-tidy
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+quick=no
+if [ "${1:-}" = --quick ]; then
+  quick=yes
+  shift
+fi
+[ $# -eq 0 ] || die "unknown argument $1; use: scripts/test.sh [--quick]"
+
+test_packages=(clang clang-format clang-tidy libclang-rt-14-dev prometheus python3 python3-venv)
+
+passed=0 failed=0 skipped=0
+failures=()
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# count PASSED FAILED SKIPPED NAME
+count() {
+  passed=$((passed + $1))
+  failed=$((failed + $2))
+  skipped=$((skipped + $3))
+  if [ "$2" -gt 0 ]; then failures+=("$4"); fi
+}
+
+# check NAME COMMAND...: one test, passed when the command is.
+check() {
+  local name=$1
+  shift
+  say "$name"
+  if "$@"; then count 1 0 0 "$name"; else count 0 1 0 "$name"; fi
+}
+
+# run_ctest FOLDER [ctest options]
+run_ctest() {
+  local folder=$1 total=0 bad=0
+  shift
+  say "Tests of $folder"
+  ctest --test-dir "$folder" --output-on-failure -j "$(nproc)" "$@" 2>&1 | tee "$log" || true
+  read -r bad total < <(sed -nE 's/.* ([0-9]+) tests failed out of ([0-9]+).*/\1 \2/p' "$log" | tail -n 1) || true
+  if [ "${total:-0}" -eq 0 ]; then
+    count 0 1 0 "$folder: no tests ran"
+  else
+    count $((total - bad)) "$bad" 0 "$folder"
+  fi
+}
+
+# Sums what pytest's last line says.
+run_pytest() {
+  local word code=0
+  say "End-to-end tests (pytest)"
+  .venv/bin/python -m pytest "$@" 2>&1 | tee "$log" || code=$?
+  number() { sed -nE "s/.*[^0-9]([0-9]+) $1.*/\1/p" <(sed 's/^/ /' "$log" | tail -n 1); }
+  local ok bad errors skips
+  ok=$(number passed) bad=$(number failed) errors=$(number errors?) skips=$(number skipped)
+  bad=$((${bad:-0} + ${errors:-0}))
+  if [ "$code" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+  count "${ok:-0}" "$bad" "${skips:-0}" "pytest"
+}
+
+python_packages() {
+  local wanted=tests/e2e/requirements.txt
+  if cmp -s "$wanted" .venv/installed.txt; then
+    say "Python packages: all there"
+    return
+  fi
+  say "Python packages: installing $wanted into .venv"
+  python3 -m venv .venv
+  .venv/bin/python -m pip install --disable-pip-version-check -r "$wanted"
+  cp "$wanted" .venv/installed.txt
+}
+
+cpp_files() { git ls-files -co --exclude-standard '*.h' '*.cpp' '*.cu' '*.cuh'; }
+format_cpp() { cpp_files | xargs clang-format-14 --dry-run -Werror; }
+lint_python() { .venv/bin/ruff check . && .venv/bin/ruff format --check .; }
+lint_shell() { local f; for f in scripts/*.sh .ci/run; do bash -n "$f" || return 1; done; }
+
+require_debian_12
+install_packages "${build_packages[@]}" "${test_packages[@]}"
+python_packages
+build build ""
+run_ctest build
+run_pytest tests/e2e -q
+check "Format of C++ (clang-format 14)" format_cpp
+check "Python (ruff)" lint_python
+check "Shell syntax" lint_shell
+
+if [ ${#failures[@]} -gt 0 ]; then
+  say "Failed in:"
+  printf '  %s\n' "${failures[@]}"
+fi
+summary="$passed passed, $failed failed"
+if [ "$skipped" -gt 0 ]; then summary="$summary, $skipped skipped"; fi
+echo "$summary"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,12 @@
+// The sub-commands, one file each. An Error means the command could not start (exit code 2);
+// otherwise the value is the exit code: 0, or 1 for a failure on the way.
+#pragma once
+
+#include "config/command_line.h"
+#include "engine/core/result.h"
+
+namespace dejavu {
+
+Result<int> run_health(const CommandLine& line);
+
+}  // namespace dejavu

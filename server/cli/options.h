@@ -1,0 +1,46 @@
+// What the client sub-commands are asked for, filled in by config/.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace dejavu {
+
+// The sampling fields hold for `bench serve` too.
+struct GenerateOptions {
+  std::string prompt;  // the text, @FILE, or - for standard input
+  bool chat = false;   // render the prompt as one user message with the model's chat template
+  std::optional<std::int64_t> max_tokens;  // absent: to the end of the context
+  std::optional<double> temperature, top_p, min_p;
+  std::optional<std::int64_t> top_k;
+  std::optional<double> presence_penalty, frequency_penalty, repetition_penalty;
+  std::vector<std::string> stop;
+  bool ignore_eos = false;
+};
+
+struct HealthOptions {
+  double timeout_seconds = 5;
+};
+
+// The load client. Zero or infinity means "no limit" where it makes sense.
+struct LoadOptions {
+  double request_rate = std::numeric_limits<double>::infinity();  // requests a second
+  double burstiness = 1.0;  // shape of the gamma distribution of gaps; 1: Poisson arrivals
+  int max_concurrency = 0;  // 0: as many as arrive
+  int num_prompts = 100;
+  std::string dataset = "random";  // or a JSON Lines file
+  int random_input_len = 128;
+  int random_output_len = 128;
+  std::vector<std::string> goodput;  // ttft:MS, tpot:MS, e2el:MS
+};
+
+// Shared by the commands that talk to a running daemon.
+struct ClientOptions {
+  std::string url = "http://127.0.0.1:8000";
+  std::string json_file;  // result as JSON
+};
+
+}  // namespace dejavu

@@ -1,0 +1,45 @@
+// The executable: reads the command line and hands over to a sub-command.
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "config/command_line.h"
+#include "server/cli/commands.h"
+
+namespace {
+
+constexpr int kUsageError = 2;
+
+struct CommandEntry {
+  dejavu::Command command;
+  dejavu::Result<int> (*run)(const dejavu::CommandLine&);
+};
+constexpr CommandEntry kCommands[] = {
+    {dejavu::kHealth, dejavu::run_health},
+};
+
+int refuse(const std::string& message) {
+  std::fprintf(stderr, "dejavu: %s\n", message.c_str());
+  return kUsageError;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::span<const char* const> args(argv + 1, static_cast<std::size_t>(argc - 1));
+  const auto line = dejavu::parse_command_line(args, dejavu::dejavu_environment(environ));
+  if (!line) return refuse(line.error().message);
+  for (const std::string& warning : line->warnings) {
+    std::fprintf(stderr, "dejavu: warning: %s\n", warning.c_str());
+  }
+  if (!line->output.empty()) {
+    std::fputs(line->output.c_str(), stdout);
+    return 0;
+  }
+  for (const CommandEntry& entry : kCommands) {
+    if (entry.command != line->command) continue;
+    const auto code = entry.run(*line);
+    return code ? *code : refuse(code.error().message);
+  }
+  return refuse("this build does not have that command yet");
+}
