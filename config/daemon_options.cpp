@@ -65,12 +65,12 @@ std::vector<OptionSpec> daemon_options() {
        .help = "write prompts to the log"},
       {.name = "log-format",
        .commands = kLoadsModel,
-       .field = choice<&Config::log, &LogOptions::json>({"text", "json"}),
+       .field = TextChoiceField{at<&Config::log, &LogOptions::format>, {"text", "json"}},
        .help = "log lines as text or as JSON objects"},
       {.name = "log-level",
        .commands = kLoadsModel,
        .field = TextChoiceField{at<&Config::log, &LogOptions::level>,
-                                {"trace", "debug", "info", "warning", "error"}},
+                                {"trace", "debug", "info", "warn", "error", "off"}},
        .help = "least important log lines to show"},
   };
 }
