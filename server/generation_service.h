@@ -169,6 +169,9 @@ class GenerationService {
     nlohmann::json generation_config;  // generation_config.json, {} when absent
     std::vector<int> eos_token_ids;    // config.json's, used when generation_config has none
     std::string model_root;
+    // Sequences admitted at once (the engine's running and waiting limits together); more are
+    // refused before they are tokenised. 0: the engine alone decides.
+    int max_sequences = 0;
   };
 
   // Not ready until attach(): every call fails with UNAVAILABLE.

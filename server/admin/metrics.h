@@ -2,6 +2,7 @@
 // the start. Any thread may record.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -13,11 +14,18 @@ namespace dejavu {
 // One finished request, as it is counted and logged.
 struct RequestRecord {
   std::string request_id, trace_id, api, model;
-  std::string outcome;        // stop, length, cancelled, or an error code's name in lower case
+  // stop, length, or an error code's name in lower case (invalid_argument, cancelled …)
+  std::string outcome;
   int status = 200;           // HTTP status or its equivalent
   std::string finish_reason;  // of the first choice
   int prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
   double queue_seconds = 0, ttft_seconds = 0, itl_seconds = 0, e2e_seconds = 0;
+};
+
+// Tokens since start, as dejavu_prompt_tokens_total and dejavu_generation_tokens_total show them.
+struct TokenTotals {
+  std::uint64_t prompt = 0;
+  std::uint64_t generation = 0;
 };
 
 class Metrics {
@@ -26,13 +34,17 @@ class Metrics {
   virtual ~Metrics() = default;
 
   virtual void record_request(const RequestRecord& record) = 0;
+  // Tokens of a prompt that was processed (cached ones included), and tokens generated.
+  virtual void record_tokens(int prompt, int generation) = 0;
+  virtual TokenTotals token_totals() const = 0;
   virtual void record_first_token(double seconds) = 0;
   virtual void record_inter_token(double seconds) = 0;
   virtual void record_step(const StepReport& report) = 0;
   // Static facts: model, dtype, device, build.
   virtual void set_model_info(const std::string& model, const std::string& dtype,
                               const std::string& device, int max_model_len) = 0;
-  // Sampled at scrape time.
+  virtual void set_ready(bool ready) = 0;
+  // Sampled at scrape time. An empty function detaches the engine: the last figures stay.
   virtual void set_stats_source(std::function<EngineStats()> source) = 0;
 
   // The exposition in Prometheus text format, and its Content-Type.
