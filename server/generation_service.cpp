@@ -1,6 +1,7 @@
 #include "server/generation_service.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <filesystem>

@@ -47,7 +47,9 @@ nlohmann::ordered_json template_variables(const LoadedModel& model, const ChatPr
   for (const ChatMessage& message : chat.messages) {
     nlohmann::ordered_json entry{{"role", message.role}, {"content", message.content}};
     if (message.extra.is_object()) {
-      for (const auto& [key, value] : message.extra.items()) entry.emplace(key, value);
+      for (const auto& [key, value] : message.extra.items()) {
+        if (!entry.contains(key)) entry[key] = value;
+      }
     }
     messages.push_back(std::move(entry));
   }
