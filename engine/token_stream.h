@@ -31,12 +31,12 @@ struct TokenEvent {
   Error error;                   // kError only
 };
 
-// Timings and counts of a sequence, written by the engine before the last event.
+// Timings and counts of a sequence.
 struct SequenceStats {
   double queue_seconds = 0;    // arrival to first scheduled
   double prefill_seconds = 0;  // first scheduled to first token
   int cached_tokens = 0;       // prompt tokens taken from the prefix cache
-  int preemptions = 0;
+  int preemptions = 0;         // written before the last event
 };
 
 class TokenStream {
@@ -57,7 +57,8 @@ class TokenStream {
     if (notify_) notify_();
   }
 
-  // Written by the engine before the first token event; read by the consumer after it.
+  // Written by the engine before the first event, but for preemptions; read by the consumer after
+  // it.
   std::vector<TokenLogprob>
       prompt_logprobs;  // prompt_logprobs asked for: one a prompt token, first empty
   SequenceStats stats;

@@ -17,7 +17,7 @@
 #include "engine/core/buffer.h"
 #include "engine/core/result.h"
 #include "engine/core/tensor_view.h"
-#include "engine/sample/sample_output.h"
+#include "engine/sample/sample_row.h"
 #include "engine/sample/sampling_params.h"
 
 namespace dejavu {
@@ -148,13 +148,6 @@ struct SamplerSlotArgs {
   int prompt_length = 0;
   const std::int32_t* output = nullptr;  // host; tokens generated so far
   int output_length = 0;
-};
-
-struct SampleRow {
-  int slot = 0;
-  // -1: sample the next token and advance the slot. Otherwise only score this token (prompt
-  // logprobs).
-  std::int32_t score = -1;
 };
 
 // `rows` and `out` stay in place until the call has been waited for; one row a slot samples at

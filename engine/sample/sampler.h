@@ -11,7 +11,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/sample/sample_output.h"
+#include "engine/sample/sample_row.h"
 #include "engine/sample/sampler_state.h"
 
 namespace dejavu {

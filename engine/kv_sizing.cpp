@@ -1,0 +1,61 @@
+#include "engine/kv_sizing.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <limits>
+
+#include "engine/kv/page_table.h"
+
+namespace dejavu {
+namespace {
+
+std::string in_mib(std::size_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f MiB", static_cast<double>(bytes) / (1 << 20));
+  return text;
+}
+
+// Bytes the cache may take unasked: most of a GPU is ours, a host is shared with everything else.
+std::size_t default_bytes(const BackendInfo& backend, std::size_t left, std::size_t wanted) {
+  const bool host = backend.device == "cpu";
+  return host ? std::min(wanted, left / 4) : left - left / 10;
+}
+
+}  // namespace
+
+Result<int> kv_page_count(const BackendInfo& backend, const Transformer& model,
+                          const EngineOptions& options) {
+  const std::size_t page = model.kv_shape().page_bytes();
+  const auto sequence_pages = static_cast<std::size_t>(pages_for(model.max_model_len()));
+  const std::size_t least = sequence_pages * page;
+  // Slot numbers, page * kKvPageTokens + offset, are int32.
+  constexpr std::size_t kMostPages =
+      static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()) / kKvPageTokens;
+  const std::string need =
+      "one sequence of max_model_len=" + std::to_string(model.max_model_len()) + " tokens needs " +
+      in_mib(least) + " of KV cache";
+
+  std::size_t bytes = options.kv_cache_bytes;
+  if (bytes != 0) {
+    if (bytes < least) {
+      return invalid(need + ", but kv-cache-memory is " + in_mib(bytes) +
+                         "; raise --kv-cache-memory or lower --max-model-len",
+                     "kv-cache-memory");
+    }
+  } else {
+    const std::size_t used = std::min(model.weight_bytes(), backend.memory_bytes);
+    const std::size_t left = backend.memory_bytes - used;
+    if (left < least) {
+      return fail(ErrorCode::kResourceExhausted,
+                  need + ", but " + in_mib(left) + " of " + in_mib(backend.memory_bytes) + " (" +
+                      backend.memory_source + ") are left beside " + in_mib(model.weight_bytes()) +
+                      " of weights; lower --max-model-len or give more memory",
+                  "max-model-len");
+    }
+    const std::size_t wanted = static_cast<std::size_t>(options.max_num_seqs) * least;
+    bytes = std::max(least, default_bytes(backend, left, wanted));
+  }
+  return static_cast<int>(std::min(bytes / page, kMostPages));
+}
+
+}  // namespace dejavu

@@ -1,0 +1,85 @@
+#include "engine/schedule/batch_builder.h"
+
+#include <algorithm>
+
+namespace dejavu {
+namespace {
+
+// Sections start on cache lines.
+std::size_t aligned(std::size_t words) { return (words + 15) / 16 * 16; }
+
+std::size_t unsigned_of(int count) { return static_cast<std::size_t>(count); }
+
+}  // namespace
+
+std::size_t BatchBuilder::max_words(const Limits& limits) {
+  return 3 * aligned(unsigned_of(limits.tokens)) + aligned(unsigned_of(limits.sequences) + 1) +
+         aligned(unsigned_of(limits.sequences)) +
+         aligned(unsigned_of(limits.sequences) * unsigned_of(limits.pages_per_sequence)) +
+         aligned(unsigned_of(limits.logit_rows));
+}
+
+void BatchBuilder::build(const StepPlan& plan) {
+  shape_ = {};
+  shape_.tokens = plan.tokens();
+  shape_.sequences = static_cast<int>(plan.rows.size());
+  shape_.logit_rows = plan.logit_rows();
+  for (const PlanRow& row : plan.rows) {
+    shape_.page_table_stride = std::max(shape_.page_table_stride, pages_for(row.start + row.count));
+  }
+  const std::size_t tokens = aligned(unsigned_of(shape_.tokens));
+  positions_ = tokens;
+  kv_slots_ = positions_ + tokens;
+  query_start_ = kv_slots_ + tokens;
+  context_length_ = query_start_ + aligned(unsigned_of(shape_.sequences) + 1);
+  page_table_ = context_length_ + aligned(unsigned_of(shape_.sequences));
+  logit_tokens_ =
+      page_table_ + aligned(unsigned_of(shape_.sequences) * unsigned_of(shape_.page_table_stride));
+  words_.assign(logit_tokens_ + aligned(unsigned_of(shape_.logit_rows)), 0);
+  sample_rows_.clear();
+  for (int i = 0; i < shape_.sequences; ++i) add_sequence(plan.rows[unsigned_of(i)], i);
+}
+
+void BatchBuilder::add_sequence(const PlanRow& row, int index) {
+  const Sequence& sequence = *row.sequence;
+  const auto s = unsigned_of(index);
+  const std::int32_t first = words_[query_start_ + s];
+  for (int i = 0; i < row.count; ++i) {
+    const int position = row.start + i;
+    const std::size_t t = unsigned_of(first + i);
+    const auto p = unsigned_of(position);
+    words_[t] = p < sequence.tokens.size() ? sequence.tokens[p] : ~sequence.slot;
+    words_[positions_ + t] = position;
+    words_[kv_slots_ + t] = sequence.pages.slot(position);
+  }
+  words_[query_start_ + s + 1] = first + row.count;
+  words_[context_length_ + s] = row.start + row.count;
+  const auto pages = sequence.pages.pages().first(unsigned_of(pages_for(row.start + row.count)));
+  std::copy(pages.begin(), pages.end(),
+            words_.begin() + static_cast<std::ptrdiff_t>(
+                                 page_table_ + s * unsigned_of(shape_.page_table_stride)));
+
+  const auto add_logits = [&](int position, std::int32_t score) {
+    words_[logit_tokens_ + sample_rows_.size()] = first + position - row.start;
+    sample_rows_.push_back({sequence.slot, score});
+  };
+  for (int position = row.score_begin; position < row.score_end; ++position) {
+    add_logits(position - 1, sequence.tokens[unsigned_of(position)]);
+  }
+  if (row.samples) add_logits(row.start + row.count - 1, -1);
+}
+
+StepBatch BatchBuilder::at(const std::int32_t* device, const std::int32_t* last_tokens) const {
+  StepBatch batch = shape_;
+  batch.ids = device;
+  batch.positions = device + positions_;
+  batch.kv_slots = device + kv_slots_;
+  batch.query_start = device + query_start_;
+  batch.context_length = device + context_length_;
+  batch.page_table = device + page_table_;
+  batch.last_tokens = last_tokens;
+  batch.logit_tokens = device + logit_tokens_;
+  return batch;
+}
+
+}  // namespace dejavu
