@@ -6,11 +6,11 @@
 #include <chrono>
 #include <filesystem>
 #include <mutex>
-#include <random>
 #include <unordered_map>
 #include <utility>
 
 #include "server/call.h"
+#include "server/request_identity.h"
 #include "server/utf8.h"
 
 namespace dejavu {
@@ -69,8 +69,7 @@ class ServiceImpl final : public GenerationService {
   ServiceImpl(const ServiceOptions& options, Metrics& metrics)
       : options_(options),
         metrics_(metrics),
-        pool_(std::make_shared<ServicePool>(std::max(1, options.service_threads))),
-        id_salt_(std::random_device{}()) {}
+        pool_(std::make_shared<ServicePool>(std::max(1, options.service_threads))) {}
 
   ~ServiceImpl() override {
     state_ = ServiceState::kDraining;
@@ -116,7 +115,7 @@ class ServiceImpl final : public GenerationService {
 
   std::shared_ptr<GenerationCall> generate(GenerateRequest request,
                                            std::shared_ptr<GenerationSink> sink) override {
-    if (request.request_id.empty()) request.request_id = make_request_id();
+    if (request.request_id.empty()) request.request_id = request_id_or_new({});
     CallSetup setup;
     setup.model = model();
     int sequences = 0;
@@ -283,15 +282,9 @@ class ServiceImpl final : public GenerationService {
     return calls;
   }
 
-  std::string make_request_id() {
-    return "req-" + hex(choice_seed(id_salt_, static_cast<int>(1 + next_id_++ % 0x7ffffff0U)));
-  }
-
   const ServiceOptions options_;
   Metrics& metrics_;
   const std::shared_ptr<ServicePool> pool_;
-  const std::uint64_t id_salt_;
-  std::atomic<std::uint64_t> next_id_{0};
   std::atomic<std::uint64_t> next_call_{0};
   std::atomic<ServiceState> state_{ServiceState::kLoading};
   std::atomic<int> sequences_{0};

@@ -105,7 +105,7 @@ std::unique_ptr<spdlog::formatter> make_log_formatter(bool json) {
 void init_logging(const LogOptions& options) {
   auto logger =
       std::make_shared<spdlog::logger>("dejavu", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  logger->set_formatter(make_log_formatter(options.json));
+  logger->set_formatter(make_log_formatter(options.format == "json"));
   logger->set_level(spdlog::level::from_str(options.level));
   logger->flush_on(spdlog::level::trace);
   spdlog::set_default_logger(std::move(logger));
