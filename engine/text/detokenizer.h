@@ -19,9 +19,7 @@ class Detokenizer {
 
  private:
   std::shared_ptr<const Tokenizer> tokenizer_;
-  bool skip_special_tokens_;
-  std::vector<std::int32_t> pending_;
-  std::string emitted_;
+  std::unique_ptr<DecodeStream> stream_;
 };
 
 }  // namespace dejavu
