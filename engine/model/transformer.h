@@ -3,7 +3,6 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -12,19 +11,22 @@
 #include "engine/kv/kv_cache.h"
 #include "engine/model/model_config.h"
 #include "engine/model/step_batch.h"
+#include "engine/model/weights.h"
 
 namespace dejavu {
 
+class LayerFactory;
+
 struct TransformerOptions {
-  std::optional<DType>
-      dtype;              // absent (--dtype auto): the stored one where the backend is fast at it
-  int max_model_len = 0;  // 0: the model's own; sizes the RoPE tables
+  // Absent (--dtype auto): the stored one. BF16 stays BF16 also where the backend is slower at its
+  // arithmetic: decoding is bound by memory, and it has half the bytes.
+  std::optional<DType> dtype;
+  int max_model_len = 0;        // 0: the model's own; sizes the RoPE tables
   int max_batch_tokens = 2048;  // sizes the workspace
   int max_logit_rows = 256;
+  // Makes the layers' attention and MLP; used while the transformer is made, null: dense.
+  const LayerFactory* layers = nullptr;
 };
-
-// Called while weights load, from the calling thread: bytes done of bytes in all.
-using LoadProgress = std::function<void(std::size_t done, std::size_t total)>;
 
 class Transformer {
  public:
@@ -49,7 +51,8 @@ class Transformer {
   virtual KvCacheShape kv_shape() const = 0;
 
   // Runs one step and returns logits, F32 [logit_rows][vocab], backend memory valid until the next
-  // call.
+  // call. At most max_batch_tokens tokens and max_logit_rows rows; none of either is allowed to be
+  // negative, and no logit rows means no logits.
   virtual ConstMatrix forward(const StepBatch& batch, const KvCache& cache) = 0;
 };
 

@@ -1,0 +1,137 @@
+#include "engine/model/checkpoint.h"
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "engine/model/copy_slice.h"
+
+namespace dejavu {
+namespace {
+
+using nlohmann::json;
+
+std::optional<DType> float_type(std::string_view dtype) {
+  if (dtype == "F32") return DType::kF32;
+  if (dtype == "F16") return DType::kF16;
+  if (dtype == "BF16") return DType::kBF16;
+  return {};
+}
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  std::string text = "[";
+  for (const std::int64_t size : shape)
+    text += (text.size() > 1 ? ", " : "") + std::to_string(size);
+  return text + "]";
+}
+
+// Shards lie beside their index: any other path is refused, wherever it leads.
+bool is_plain_file_name(const std::string& name) {
+  return !name.empty() && name != "." && name != ".." &&
+         name.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
+}
+
+// Tensor name to shard file name.
+Result<std::map<std::string, std::string>> read_index(const std::filesystem::path& index) {
+  std::ifstream stream(index, std::ios::binary);
+  const json object = json::parse(stream, nullptr, /*allow_exceptions=*/false);
+  const auto refuse = [&index](const std::string& message) {
+    return invalid(index.string() + ": " + message);
+  };
+  if (!object.is_object() || !object.contains("weight_map") || !object["weight_map"].is_object())
+    return refuse("is not a JSON object with a weight_map");
+  std::map<std::string, std::string> shards;
+  for (const auto& [tensor, file] : object["weight_map"].items()) {
+    if (!file.is_string() || !is_plain_file_name(file.get<std::string>()))
+      return refuse("tensor '" + tensor + "' must name a file in the same directory, not " +
+                    file.dump(-1, ' ', true, json::error_handler_t::replace));
+    shards.emplace(tensor, file.get<std::string>());
+  }
+  return shards;
+}
+
+}  // namespace
+
+Status Checkpoint::add_file(const std::filesystem::path& path) {
+  auto file = MappedFile::open(path);
+  if (!file) return tl::unexpected(file.error());
+  auto header = parse_safetensors(file->bytes(), path.string());
+  if (!header) return tl::unexpected(header.error());
+  for (auto& [name, entry] : *header) {
+    const auto [it, added] = tensors_.emplace(name, Tensor{std::move(entry), path});
+    if (!added)
+      return invalid(path.string() + ": tensor '" + name + "' is also in " +
+                     it->second.file.string());
+  }
+  files_.push_back(std::move(*file));
+  return {};
+}
+
+Status Checkpoint::add_shards(const std::filesystem::path& index) {
+  const auto shards = read_index(index);
+  if (!shards) return tl::unexpected(shards.error());
+  std::set<std::string> files;
+  for (const auto& [tensor, file] : *shards) {
+    if (!std::filesystem::exists(directory_ / file))
+      return invalid(index.string() + ": tensor '" + tensor + "' is said to be in '" + file +
+                     "', which does not exist");
+    files.insert(file);
+  }
+  for (const std::string& file : files)
+    if (auto added = add_file(directory_ / file); !added) return added;
+  for (const auto& [tensor, file] : *shards) {
+    const auto it = tensors_.find(tensor);
+    if (it == tensors_.end() || it->second.file != directory_ / file)
+      return invalid((directory_ / file).string() + ": tensor '" + tensor + "' is missing, but " +
+                     index.string() + " says it is there");
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Checkpoint>> Checkpoint::open(const std::filesystem::path& directory) {
+  std::unique_ptr<Checkpoint> checkpoint(new Checkpoint());
+  checkpoint->directory_ = directory;
+  const auto single = directory / "model.safetensors";
+  const auto index = directory / "model.safetensors.index.json";
+  Status added;
+  if (std::filesystem::exists(single)) {
+    added = checkpoint->add_file(single);
+  } else if (std::filesystem::exists(index)) {
+    added = checkpoint->add_shards(index);
+  } else {
+    added = invalid(directory.string() +
+                    ": has neither model.safetensors nor model.safetensors.index.json; a model in "
+                    "another format can be converted with transformers: "
+                    "from_pretrained(...).save_pretrained(...)");
+  }
+  if (!added) return tl::unexpected(added.error());
+  return checkpoint;
+}
+
+std::optional<DType> Checkpoint::stored_dtype(std::string_view tensor) const {
+  const auto it = tensors_.find(tensor);
+  return it == tensors_.end() ? std::nullopt : float_type(it->second.entry.dtype);
+}
+
+Result<std::size_t> Checkpoint::check(const TensorSpec& spec) const {
+  const auto it = tensors_.find(spec.name);
+  if (it == tensors_.end())
+    return invalid(directory_.string() + ": tensor '" + spec.name + "' of shape " +
+                   shape_text(spec.shape) + " is missing from the safetensors files");
+  const SafetensorsEntry& entry = it->second.entry;
+  const std::string place = it->second.file.string() + ": tensor '" + spec.name + "' has ";
+  if (entry.shape != spec.shape)
+    return invalid(place + "shape " + shape_text(entry.shape) + ", but config.json means " +
+                   shape_text(spec.shape));
+  if (!float_type(entry.dtype))
+    return invalid(place + "dtype " + entry.dtype + "; supported: F32, F16, BF16");
+  return entry.data.size();
+}
+
+void Checkpoint::read(const TensorSpec& spec, const TensorSlice& slice) const {
+  const SafetensorsEntry& entry = tensors_.find(spec.name)->second.entry;
+  copy_slice({entry.data.data(), *float_type(entry.dtype), spec.rows(), spec.cols(), spec.cols()},
+             slice);
+}
+
+}  // namespace dejavu

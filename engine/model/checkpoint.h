@@ -1,0 +1,43 @@
+// The tensors of a model directory: model.safetensors, or shards named by
+// model.safetensors.index.json. Files stay mapped while this lives.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "engine/model/mapped_file.h"
+#include "engine/model/safetensors.h"
+#include "engine/model/weight_source.h"
+
+namespace dejavu {
+
+class Checkpoint : public WeightSource {
+ public:
+  // Errors name the file and, where one is at fault, the tensor.
+  static Result<std::unique_ptr<Checkpoint>> open(const std::filesystem::path& directory);
+
+  bool has(std::string_view tensor) const { return tensors_.contains(tensor); }
+  // The float type a tensor is stored in; absent when it is missing or no float.
+  std::optional<DType> stored_dtype(std::string_view tensor) const;
+
+  Result<std::size_t> check(const TensorSpec& spec) const override;
+  void read(const TensorSpec& spec, const TensorSlice& slice) const override;
+
+ private:
+  struct Tensor {
+    SafetensorsEntry entry;
+    std::filesystem::path file;
+  };
+
+  Checkpoint() = default;
+  Status add_file(const std::filesystem::path& path);
+  Status add_shards(const std::filesystem::path& index);
+
+  std::filesystem::path directory_;
+  std::vector<MappedFile> files_;
+  std::map<std::string, Tensor, std::less<>> tensors_;
+};
+
+}  // namespace dejavu

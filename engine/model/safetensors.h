@@ -1,0 +1,31 @@
+// The safetensors container: 8 bytes little-endian header length, a JSON header, tensor data.
+// https://github.com/huggingface/safetensors#format
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/core/result.h"
+
+namespace dejavu {
+
+struct SafetensorsEntry {
+  std::string dtype;  // as stored: "F32", "BF16", "I64", …
+  std::vector<std::int64_t> shape;
+  std::span<const std::byte> data;  // inside the parsed bytes; may be misaligned
+};
+
+using SafetensorsHeader = std::map<std::string, SafetensorsEntry, std::less<>>;
+
+// Reads the header of `file`, a whole safetensors file in memory, which must outlive the result.
+// Every entry's data is checked to lie inside the file, to have the size its shape and dtype say,
+// and to share no byte with another; together they cover the data section. Errors begin with
+// `name` and name the tensor. Memory use is bounded by the header's size; input may be hostile.
+Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file, std::string_view name);
+
+}  // namespace dejavu
