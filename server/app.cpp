@@ -1,0 +1,199 @@
+#include "server/app.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "server/admin/logging.h"
+#include "server/admin/metrics.h"
+#include "server/admin/stats_logger.h"
+#include "server/events.h"
+#include "server/grpc/grpc_server.h"
+#include "server/http/http_server.h"
+#include "server/load_progress.h"
+#include "server/model_stack.h"
+
+namespace dejavu {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::string authority(const std::string& host, int port) {
+  const bool v6 = host.find(':') != std::string::npos;
+  return (v6 ? '[' + host + ']' : host) + ':' + std::to_string(port);
+}
+
+// An address a client on this machine can use.
+std::string reachable(const std::string& host) {
+  if (host == "0.0.0.0") return "127.0.0.1";
+  return host == "::" ? "::1" : host;
+}
+
+class Daemon {
+ public:
+  Daemon(const CommandLine& line, ModelLocation location)
+      : line_(line), config_(line.config), location_(std::move(location)) {
+    if (config_.service.served_model_names.empty()) {
+      config_.service.served_model_names = {location_.name};
+    }
+  }
+
+  Result<int> run() {
+    if (const Status up = start_servers(); !up) return tl::unexpected(up.error());
+    std::thread loader([this] {
+      loaded_ = load();
+      events_.post(Event::kLoaded);
+    });
+    bool stop = false;
+    for (std::optional<Event> event; event != Event::kLoaded; event = events_.wait(std::nullopt)) {
+      stop = stop || event == Event::kStop;
+    }
+    loader.join();
+    if (stop || !loaded_) {
+      shut_down();
+      if (stop) return 0;
+      return tl::unexpected(loaded_.error());
+    }
+    set_state(ServiceState::kReady);
+    log_ready();
+    const StatsLogger stats(*metrics_, [this] { return stack_.engine->stats(); });
+    return serve();
+  }
+
+ private:
+  Status start_servers() {
+    metrics_ = Metrics::create();
+    service_ = GenerationService::create(config_.service, *metrics_);
+    auto http = HttpServer::start(config_.http, *service_, *metrics_);
+    if (!http) return tl::unexpected(http.error());
+    http_ = *std::move(http);
+    if (config_.grpc.port >= 0) {
+      auto grpc = GrpcServer::start(config_.grpc, *service_);
+      if (!grpc) return tl::unexpected(grpc.error());
+      grpc_ = *std::move(grpc);
+    }
+    return {};
+  }
+
+  // Loader thread.
+  Status load() {
+    auto stack = load_model(config_, location_);
+    if (!stack) return tl::unexpected(stack.error());
+    stack_ = *std::move(stack);
+    Engine& engine = *stack_.engine;
+    engine.set_observers([this](const StepReport& step) { metrics_->record_step(step); },
+                         [this](const Error& error) {
+                           spdlog::critical("the engine failed: {}", error.message);
+                           events_.post(Event::kFatal);
+                         });
+    engine.start();
+    if (const Status warm = warm_up(engine); !warm) return warm;
+    if (const Status attached = service_->attach(stack_.parts(config_)); !attached) return attached;
+    metrics_->set_stats_source([&engine] { return engine.stats(); });
+    const Transformer& model = engine.model();
+    metrics_->set_model_info(config_.service.served_model_names.front(),
+                             std::string(dtype_name(model.dtype())), stack_.backend->info().device,
+                             engine.max_model_len());
+    return {};
+  }
+
+  void set_state(ServiceState state) {
+    service_->set_state(state);
+    if (grpc_) grpc_->update_health();
+  }
+
+  void log_ready() const {
+    const Engine& engine = *stack_.engine;
+    const Transformer& model = engine.model();
+    const int tokens = engine.stats().kv_pages_total * kKvPageTokens;
+    const std::string url = "http://" + authority(reachable(config_.http.host), http_->port());
+    std::string names;
+    for (const std::string& name : config_.service.served_model_names) {
+      names += (names.empty() ? "" : ", ") + name;
+    }
+    const std::string options = non_default_options(line_);
+    spdlog::info("ready: {}", names);
+    spdlog::info("  model     {} ({}, {}, {} of weights)", location_.directory.string(),
+                 model.config().architecture, dtype_name(model.dtype()),
+                 format_bytes(model.weight_bytes()));
+    spdlog::info("  KV cache  {} tokens: {:.1f} requests of the full length of {}", tokens,
+                 static_cast<double>(tokens) / engine.max_model_len(), engine.max_model_len());
+    spdlog::info("  sampling  {}", service_->describe_defaults());
+    spdlog::info("  options   {}", options.empty() ? "all defaults" : options);
+    spdlog::info("  HTTP      {}", url);
+    if (grpc_) {
+      spdlog::info("  gRPC      {}", authority(reachable(config_.http.host), grpc_->port()));
+    }
+    spdlog::info(
+        R"(  try       curl {}/v1/completions -H 'Content-Type: application/json' -d '{{"prompt": "Once upon a time", "max_tokens": 64}}')",
+        url);
+  }
+
+  int serve() {
+    std::optional<Event> event;
+    while (!event) event = events_.wait(std::nullopt);
+    if (*event == Event::kFatal) {
+      set_state(ServiceState::kFailed);
+      shut_down();
+      return 1;
+    }
+    return drain();
+  }
+
+  // New requests are refused; what runs may finish until the deadline.
+  int drain() {
+    constexpr std::chrono::milliseconds kLook{20};
+    const auto limit = std::chrono::duration_cast<Clock::duration>(
+        std::chrono::duration<double>(config_.app.drain_timeout_seconds));
+    const auto deadline = Clock::now() + limit;
+    spdlog::info("stopping: {} requests in flight get up to {} s to finish",
+                 service_->active_calls(), config_.app.drain_timeout_seconds);
+    set_state(ServiceState::kDraining);
+    if (grpc_) grpc_->drain();
+    int code = 0;
+    while (service_->active_calls() > 0 && Clock::now() < deadline) {
+      if (events_.wait(kLook) == Event::kFatal) code = 1;
+    }
+    if (const int left = service_->active_calls(); left > 0) {
+      spdlog::warn("the drain timeout is over: {} requests are cut off", left);
+    }
+    http_->drain();
+    shut_down();
+    return code;
+  }
+
+  void shut_down() {
+    if (stack_.engine) {
+      stack_.engine->stop(Error{ErrorCode::kUnavailable, "the server is shutting down", {}, {}});
+    }
+    if (grpc_) grpc_->stop();
+    http_->stop();
+    metrics_->set_stats_source({});
+    spdlog::info("stopped");
+  }
+
+  const CommandLine& line_;
+  Config config_;
+  ModelLocation location_;
+  EventQueue events_;
+  std::unique_ptr<Metrics> metrics_;
+  ModelStack stack_;  // loader thread until kLoaded
+  Status loaded_;
+  std::unique_ptr<GenerationService> service_;
+  std::unique_ptr<HttpServer> http_;
+  std::unique_ptr<GrpcServer> grpc_;
+};
+
+}  // namespace
+
+Result<int> run_daemon(const CommandLine& line) {
+  if (const Status logging = init_logging(line.config.log); !logging) {
+    return tl::unexpected(logging.error());
+  }
+  auto location = check_model_options(line.config);
+  if (!location) return tl::unexpected(location.error());
+  return Daemon(line, *std::move(location)).run();
+}
+
+}  // namespace dejavu

@@ -1,0 +1,117 @@
+#include "server/model_stack.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <future>
+
+#include "engine/backend/factory.h"
+#include "server/load_progress.h"
+
+namespace dejavu {
+namespace {
+
+TransformerOptions transformer_options(const Config& config) {
+  TransformerOptions options;
+  switch (config.model.dtype) {
+    case DTypeChoice::kAuto:
+      break;
+    case DTypeChoice::kF32:
+      options.dtype = DType::kF32;
+      break;
+    case DTypeChoice::kBF16:
+      options.dtype = DType::kBF16;
+      break;
+    case DTypeChoice::kF16:
+      options.dtype = DType::kF16;
+      break;
+  }
+  options.max_model_len = config.model.max_model_len;
+  options.max_batch_tokens = config.engine.max_num_batched_tokens;
+  options.max_logit_rows = std::max(options.max_logit_rows, config.engine.max_num_seqs);
+  return options;
+}
+
+}  // namespace
+
+GenerationService::Parts ModelStack::parts(const Config& config) const {
+  const ModelConfig& model = engine->model().config();
+  GenerationService::Parts parts;
+  parts.engine = engine.get();
+  parts.tokenizer = text.tokenizer;
+  parts.chat_template = text.chat_template;
+  parts.bos_token = text.bos_token;
+  parts.eos_token = text.eos_token;
+  parts.generation_config = text.generation_config;
+  parts.eos_token_ids = model.eos_token_ids;
+  parts.model_root = location.root;
+  parts.max_sequences = config.engine.max_num_seqs + config.engine.max_queued;
+  return parts;
+}
+
+Result<ModelLocation> check_model_options(const Config& config) {
+  const SparsityMode mode = config.model.sparsity;
+  if (mode != SparsityMode::kAuto && mode != SparsityMode::kDense) {
+    return invalid("--sparsity: this mode is not available yet; use auto or dense", "sparsity");
+  }
+  return locate_model(config.model.model);
+}
+
+Result<ModelStack> load_model(const Config& config, const ModelLocation& location) {
+  ModelStack stack;
+  stack.location = location;
+  auto backend = make_backend(config.backend);
+  if (!backend) return tl::unexpected(backend.error());
+  stack.backend = *std::move(backend);
+  const BackendInfo& info = stack.backend->info();
+  if (config.backend.device == DeviceChoice::kAuto && info.device == "cpu") {
+    spdlog::info("no usable GPU: computing on the CPU");
+  }
+  spdlog::info("device: {}, {} of memory ({})", info.description, format_bytes(info.memory_bytes),
+               info.memory_source);
+
+  auto text = read_model_text(location.directory, config.service.chat_template_file);
+  if (!text) return tl::unexpected(text.error());
+  stack.text = *std::move(text);
+  if (!stack.text.chat_template_problem.empty()) {
+    spdlog::warn(
+        "chat is off: the model's chat template is not supported: {}; give another with "
+        "--chat-template FILE",
+        stack.text.chat_template_problem);
+  }
+
+  LoadProgressDisplay display(location.name);
+  auto model =
+      Transformer::load(location.directory, *stack.backend, transformer_options(config),
+                        [&](std::size_t done, std::size_t total) { display.update(done, total); });
+  display.finish();
+  if (!model) return tl::unexpected(model.error());
+  auto engine = Engine::create(*stack.backend, *std::move(model), config.engine);
+  if (!engine) return tl::unexpected(engine.error());
+  stack.engine = *std::move(engine);
+  return stack;
+}
+
+Status warm_up(Engine& engine) {
+  constexpr int kTokens = 4;
+  const ModelConfig& model = engine.model().config();
+  auto changed = std::make_shared<Inbox<int>>();
+  SequenceRequest request;
+  request.prompt = {std::clamp(model.bos_token_id, 0, model.vocab_size - 1)};
+  request.sampling.temperature = 0.0F;
+  request.sampling.ignore_eos = true;
+  request.sampling.max_tokens =
+      std::min(kTokens, engine.max_model_len() - static_cast<int>(request.prompt.size()));
+  request.use_prefix_cache = false;
+  auto stream = std::make_shared<TokenStream>(kTokens, [changed] { changed->wake(); });
+  request.stream = stream;
+  std::vector<SequenceRequest> requests;
+  requests.push_back(std::move(request));
+  if (const Status submitted = engine.submit(std::move(requests)); !submitted) return submitted;
+  for (TokenEvent event; event.finish == FinishReason::kNone;) {
+    if (!stream->try_pop(event)) changed->wait_drain();
+  }
+  return {};
+}
+
+}  // namespace dejavu

@@ -1,0 +1,34 @@
+// Everything a loaded model consists of, from backend to engine: what `serve` and `generate` stand
+// on.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "config/config.h"
+#include "engine/engine.h"
+#include "server/generation_service.h"
+#include "server/model_files.h"
+
+namespace dejavu {
+
+struct ModelStack {
+  ModelLocation location;
+  ModelText text;
+  std::unique_ptr<Backend> backend;  // outlives the engine
+  std::unique_ptr<Engine> engine;
+
+  GenerationService::Parts parts(const Config& config) const;
+};
+
+// Checks that need no loading: options this version does not have, and where the model is.
+Result<ModelLocation> check_model_options(const Config& config);
+
+// Reads tokenizer and weights and makes the engine, which is not started. Logs what was chosen and
+// shows progress.
+Result<ModelStack> load_model(const Config& config, const ModelLocation& location);
+
+// Generates a few tokens, so that the first request finds everything touched and sized.
+Status warm_up(Engine& engine);
+
+}  // namespace dejavu
