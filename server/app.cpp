@@ -188,9 +188,7 @@ class Daemon {
 }  // namespace
 
 Result<int> run_daemon(const CommandLine& line) {
-  if (const Status logging = init_logging(line.config.log); !logging) {
-    return tl::unexpected(logging.error());
-  }
+  init_logging(line.config.log);
   auto location = check_model_options(line.config);
   if (!location) return tl::unexpected(location.error());
   return Daemon(line, *std::move(location)).run();

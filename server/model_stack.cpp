@@ -3,9 +3,9 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <future>
 
 #include "engine/backend/factory.h"
+#include "engine/core/inbox.h"
 #include "server/load_progress.h"
 
 namespace dejavu {
