@@ -15,6 +15,7 @@
 
 #include "engine/backend/options.h"
 #include "engine/core/buffer.h"
+#include "engine/core/kv_page.h"
 #include "engine/core/result.h"
 #include "engine/core/tensor_view.h"
 #include "engine/sample/sample_row.h"
@@ -100,7 +101,6 @@ struct MlpUpArgs {
 };
 
 // One layer's pages, each of kKvPageTokens tokens: [page][G][token][D], K and V apart.
-inline constexpr int kKvPageTokens = 16;
 struct KvView {
   void* k = nullptr;
   void* v = nullptr;

@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/backend/backend.h"
+#include "engine/core/kv_page.h"
 #include "engine/kv/block_pool.h"
 #include "engine/kv/prefix_index.h"
 
