@@ -4,9 +4,9 @@
 #include <exception>
 #include <utility>
 
+#include "engine/text/utf8.h"
 #include "server/admin/request_log.h"
 #include "server/error_status.h"
-#include "server/utf8.h"
 
 namespace dejavu {
 

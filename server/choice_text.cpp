@@ -4,7 +4,7 @@
 #include <string_view>
 #include <utility>
 
-#include "server/utf8.h"
+#include "engine/text/utf8.h"
 
 namespace dejavu {
 
@@ -36,19 +36,26 @@ ChoiceText::Piece ChoiceText::feed(const std::string& text) {
   return {std::move(found.text), std::move(found.matched), 0};
 }
 
+std::string lossy_token_text(const Tokenizer& tokenizer, std::int32_t id) {
+  Utf8Assembler assembler;
+  std::string text = assembler.append(tokenizer.token_bytes(id));
+  return text + assembler.finish();
+}
+
 TokenText make_token_text(const Tokenizer& tokenizer, const TokenLogprob& logprob, int offset) {
   TokenText entry;
   entry.token = logprob.token;
   entry.bytes = tokenizer.token_bytes(logprob.token);
-  entry.text = to_valid_utf8(entry.bytes);
+  entry.text = lossy_token_text(tokenizer, logprob.token);
   entry.logprob = logprob.logprob;
+  entry.rank = logprob.rank;
   entry.text_offset = offset;
   entry.top.reserve(logprob.top.size());
   for (const auto& [token, value] : logprob.top) {
     TokenText::Alternative alternative;
     alternative.token = token;
     alternative.bytes = tokenizer.token_bytes(token);
-    alternative.text = to_valid_utf8(alternative.bytes);
+    alternative.text = lossy_token_text(tokenizer, token);
     alternative.logprob = value;
     entry.top.push_back(std::move(alternative));
   }

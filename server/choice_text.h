@@ -52,6 +52,9 @@ class ChoiceText {
   std::size_t characters_;
 };
 
+// The bytes of one token as text: U+FFFD for what is not UTF-8 by itself.
+std::string lossy_token_text(const Tokenizer& tokenizer, std::int32_t id);
+
 TokenText make_token_text(const Tokenizer& tokenizer, const TokenLogprob& logprob, int offset);
 
 // The logprob entries of a prompt, in step with its text.

@@ -11,7 +11,6 @@
 
 #include "server/call.h"
 #include "server/request_identity.h"
-#include "server/utf8.h"
 
 namespace dejavu {
 
@@ -171,7 +170,7 @@ class ServiceImpl final : public GenerationService {
   std::string token_text(std::int32_t id) const override {
     const auto model = this->model();
     if (model == nullptr || id < 0 || id >= model->tokenizer->vocab_size()) return "";
-    return to_valid_utf8(model->tokenizer->token_bytes(id));
+    return lossy_token_text(*model->tokenizer, id);
   }
 
   std::vector<ModelCard> models() const override {
@@ -263,8 +262,10 @@ class ServiceImpl final : public GenerationService {
     const int before = sequences_.fetch_add(*count);
     if (model->max_sequences > 0 && before + *count > model->max_sequences) {
       sequences_ -= *count;
-      return fail(ErrorCode::kResourceExhausted, "the queue is full (" + std::to_string(before) +
-                                                     " sequences run or wait); try again later");
+      return fail(ErrorCode::kResourceExhausted,
+                  "the queue is full (" + std::to_string(before) +
+                      " sequences run or wait); try again later",
+                  "", "queue_full");
     }
     return count;
   }
