@@ -57,7 +57,7 @@ TokenEvent Sequence::take_token(const SampleOutput& output, int max_model_len) {
   if (stops && may_stop) {
     event.finish = FinishReason::kStop;
     event.stop_token = output.token;
-  } else if (generated() >= params.max_tokens || known() >= max_model_len) {
+  } else if (generated() >= params.max_tokens || static_cast<int>(tokens.size()) >= max_model_len) {
     event.finish = FinishReason::kLength;
   }
   return event;
