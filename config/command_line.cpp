@@ -45,6 +45,9 @@ class CommandParser {
     app_->allow_extras();
     const Config defaults;
     for (const OptionSpec& option : option_table()) {
+      has_positional_ |= option.positional && (option.commands & command_) != 0;
+    }
+    for (const OptionSpec& option : option_table()) {
       if ((option.commands & command_) != 0) add(option, defaults);
     }
   }
@@ -78,11 +81,12 @@ class CommandParser {
     if (std::holds_alternative<FlagField>(spec.field)) {
       option = app_->add_flag(flag_name(spec) + ",!--no-" + std::string(spec.name), help);
     } else if (std::holds_alternative<ListField>(spec.field)) {
-      option = app_->add_option(names(spec), storage_.emplace_back(), help);
-      option->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+      option = app_->add_option(names(spec), lists_.emplace_back(), help);
+      // Several words after one flag are only clear where no MODEL can follow.
+      option->allow_extra_args(!has_positional_);
     } else {
-      option = app_->add_option(names(spec), storage_.emplace_back(), help);
-      option->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+      option = app_->add_option(names(spec), texts_.emplace_back(), help);
+      option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
     }
     option->type_name(type_name(spec));
     const std::string value = render(spec, defaults);
@@ -105,8 +109,11 @@ class CommandParser {
 
   Command command_;
   CLI::App* app_ = nullptr;
+  bool has_positional_ = false;
   std::vector<std::pair<const OptionSpec*, CLI::Option*>> options_;
-  std::deque<std::vector<std::string>> storage_;
+  // CLI11 stores into these too; values() is what is read.
+  std::deque<std::string> texts_;
+  std::deque<std::vector<std::string>> lists_;
 };
 
 // The first word nobody knew, as an error with the nearest name.

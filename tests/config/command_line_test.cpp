@@ -63,6 +63,20 @@ TEST_CASE("flags fill the fields they name") {
   CHECK(config.engine.seed == 7);
 }
 
+TEST_CASE("MODEL may stand anywhere, and the last of a repeated flag holds") {
+  const std::vector<std::vector<const char*>> orders = {
+      {"serve", "m", "--port", "1", "--served-model-name", "a", "--port", "2"},
+      {"serve", "--port", "1", "m", "--served-model-name", "a", "--port", "2"},
+      {"serve", "--port", "1", "--port", "2", "--served-model-name", "a", "m"}};
+  for (const auto& args : orders) {
+    const auto line = parse(args);
+    REQUIRE(line);
+    CHECK(line->config.model.model == "m");
+    CHECK(line->config.http.port == 2);
+    CHECK(line->config.service.served_model_names == std::vector<std::string>{"a"});
+  }
+}
+
 TEST_CASE("memory sizes take suffixes") {
   const std::pair<const char*, std::size_t> cases[] = {{"1073741824", std::size_t{1} << 30},
                                                        {"512M", std::size_t{512} << 20},
@@ -90,6 +104,7 @@ TEST_CASE("a wrong value names its option and the range") {
   CHECK(error_of({"serve", "--device", "tpu"}).find("auto|cpu|cuda") != std::string::npos);
   CHECK(error_of({"serve", "--pin=perhaps"}).find("--pin") == 0);
   CHECK(error_of({"serve", "x", "y"}).find("'y'") != std::string::npos);
+  CHECK(error_of({"serve", "--port", "1", "x", "y"}).find("'y'") != std::string::npos);
   CHECK(error_of({"serve"}, {{"DEJAVU_THREADS", "many"}}).find("DEJAVU_THREADS") !=
         std::string::npos);
 }
@@ -105,7 +120,7 @@ TEST_CASE("an unknown word gets the nearest name") {
 
 TEST_CASE("bench serve is a command of its own") {
   const auto load = parse({"bench", "serve", "--request-rate", "inf", "--num-prompts", "3",
-                           "--goodput", "ttft:200,tpot:50"});
+                           "--goodput", "ttft:200", "tpot:50"});
   REQUIRE(load);
   CHECK(load->command == kBenchServe);
   CHECK(load->config.load.num_prompts == 3);
