@@ -1,15 +1,13 @@
 #include "engine/model/checkpoint.h"
 
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "engine/model/copy_slice.h"
+#include "engine/model/json_text.h"
+#include "engine/model/shard_index.h"
 
 namespace dejavu {
 namespace {
-
-using nlohmann::json;
 
 std::optional<DType> float_type(std::string_view dtype) {
   if (dtype == "F32") return DType::kF32;
@@ -25,31 +23,6 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return text + "]";
 }
 
-// Shards lie beside their index: any other path is refused, wherever it leads.
-bool is_plain_file_name(const std::string& name) {
-  return !name.empty() && name != "." && name != ".." &&
-         name.find_first_of(std::string_view("/\\\0", 3)) == std::string::npos;
-}
-
-// Tensor name to shard file name.
-Result<std::map<std::string, std::string>> read_index(const std::filesystem::path& index) {
-  std::ifstream stream(index, std::ios::binary);
-  const json object = json::parse(stream, nullptr, /*allow_exceptions=*/false);
-  const auto refuse = [&index](const std::string& message) {
-    return invalid(index.string() + ": " + message);
-  };
-  if (!object.is_object() || !object.contains("weight_map") || !object["weight_map"].is_object())
-    return refuse("is not a JSON object with a weight_map");
-  std::map<std::string, std::string> shards;
-  for (const auto& [tensor, file] : object["weight_map"].items()) {
-    if (!file.is_string() || !is_plain_file_name(file.get<std::string>()))
-      return refuse("tensor '" + tensor + "' must name a file in the same directory, not " +
-                    file.dump(-1, ' ', true, json::error_handler_t::replace));
-    shards.emplace(tensor, file.get<std::string>());
-  }
-  return shards;
-}
-
 }  // namespace
 
 Status Checkpoint::add_file(const std::filesystem::path& path) {
@@ -60,7 +33,7 @@ Status Checkpoint::add_file(const std::filesystem::path& path) {
   for (auto& [name, entry] : *header) {
     const auto [it, added] = tensors_.emplace(name, Tensor{std::move(entry), path});
     if (!added)
-      return invalid(path.string() + ": tensor '" + name + "' is also in " +
+      return invalid(path.string() + ": tensor " + printable(name) + " is also in " +
                      it->second.file.string());
   }
   files_.push_back(std::move(*file));
@@ -68,13 +41,15 @@ Status Checkpoint::add_file(const std::filesystem::path& path) {
 }
 
 Status Checkpoint::add_shards(const std::filesystem::path& index) {
-  const auto shards = read_index(index);
+  const auto text = MappedFile::open(index);
+  if (!text) return tl::unexpected(text.error());
+  const auto shards = parse_shard_index(text->text(), index.string());
   if (!shards) return tl::unexpected(shards.error());
   std::set<std::string> files;
   for (const auto& [tensor, file] : *shards) {
     if (!std::filesystem::exists(directory_ / file))
-      return invalid(index.string() + ": tensor '" + tensor + "' is said to be in '" + file +
-                     "', which does not exist");
+      return invalid(index.string() + ": tensor " + printable(tensor) + " is said to be in " +
+                     printable(file) + ", which does not exist");
     files.insert(file);
   }
   for (const std::string& file : files)
@@ -82,8 +57,8 @@ Status Checkpoint::add_shards(const std::filesystem::path& index) {
   for (const auto& [tensor, file] : *shards) {
     const auto it = tensors_.find(tensor);
     if (it == tensors_.end() || it->second.file != directory_ / file)
-      return invalid((directory_ / file).string() + ": tensor '" + tensor + "' is missing, but " +
-                     index.string() + " says it is there");
+      return invalid((directory_ / file).string() + ": tensor " + printable(tensor) +
+                     " is missing, but " + index.string() + " says it is there");
   }
   return {};
 }

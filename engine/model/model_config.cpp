@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "engine/model/config_reader.h"
+#include "engine/model/json_text.h"
+#include "engine/model/mapped_file.h"
 #include "engine/model/rope.h"
 
 namespace dejavu {
@@ -259,16 +259,19 @@ std::int64_t ModelConfig::parameter_count() const {
   return total;
 }
 
-Result<ModelConfig> ModelConfig::from_file(const std::filesystem::path& config_json) {
-  const std::string file = config_json.string();
-  std::ifstream stream(config_json, std::ios::binary);
-  if (!stream) return invalid(file + ": cannot be read; a model directory needs a config.json");
-  const json object = json::parse(stream, nullptr, /*allow_exceptions=*/false);
-  if (!object.is_object()) return invalid(file + ": is not a JSON object");
-  ConfigReader in(object, file);
+Result<ModelConfig> ModelConfig::parse(std::string_view text, const std::string& name) {
+  const auto object = parse_json_object(text, name);
+  if (!object) return tl::unexpected(object.error());
+  ConfigReader in(*object, name);
   ModelConfig config = read_config(in);
   if (in.failed()) return invalid(*in.error());
   return config;
+}
+
+Result<ModelConfig> ModelConfig::from_file(const std::filesystem::path& config_json) {
+  const auto file = MappedFile::open(config_json);
+  if (!file) return tl::unexpected(file.error());
+  return parse(file->text(), config_json.string());
 }
 
 }  // namespace dejavu

@@ -70,6 +70,8 @@ struct ModelConfig {
   // Errors name the file, the key, what was found and what is supported. gated_mlp is what the
   // family has as a rule; a checkpoint without gate_proj tensors overrules it.
   static Result<ModelConfig> from_file(const std::filesystem::path& config_json);
+  // The same on text in memory; `name` stands for the file in messages.
+  static Result<ModelConfig> parse(std::string_view text, const std::string& name);
   // "opt-125m" … "opt-175b", "llama-2-7b", …: for benchmarks with random weights. The error lists
   // them.
   static Result<ModelConfig> named_shape(std::string_view name);

@@ -7,6 +7,8 @@
 #include <optional>
 #include <utility>
 
+#include "engine/model/json_text.h"
+
 namespace dejavu {
 namespace {
 
@@ -26,15 +28,6 @@ std::uint64_t element_bytes(std::string_view dtype) {
   for (const auto& [name, size] : kSizes)
     if (name == dtype) return size;
   return 0;
-}
-
-// A name from the file, made safe to print.
-std::string printable(std::string_view name) {
-  constexpr std::size_t kLongest = 120;
-  std::string text = "'";
-  for (const char c : name.substr(0, kLongest))
-    text += static_cast<unsigned char>(c) < 0x20 || c == 0x7f ? '?' : c;
-  return text + (name.size() > kLongest ? "...'" : "'");
 }
 
 struct RawEntry {
