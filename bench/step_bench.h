@@ -7,18 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "bench/options.h"
 #include "engine/backend/backend.h"
 #include "engine/model/transformer.h"
 
 namespace dejavu {
-
-struct StepBenchOptions {
-  std::vector<int> batches{1, 16};  // decode: sequences, one token each
-  int context = 128;                // decode: KV tokens of each sequence, the new one included
-  int prefill_tokens = 512;         // one sequence, whole prompt in one step; 0: no prefill row
-  int rounds = 9;
-  std::uint64_t seed = 1;  // token ids
-};
 
 struct StepBenchRow {
   std::string phase;  // "decode" or "prefill"

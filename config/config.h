@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/options.h"
 #include "engine/backend/options.h"
 #include "engine/options.h"
 #include "server/admin/options.h"
@@ -44,6 +45,7 @@ struct Config {
   ClientOptions client;
   GenerateOptions generate;
   HealthOptions health;
+  StepBenchOptions bench;
   LoadOptions load;
 };
 

@@ -40,6 +40,10 @@ struct IntField {
   int& (*at)(Config&);
   std::int64_t low, high;
 };
+struct IntListField {  // --batch 1,16
+  std::vector<int>& (*at)(Config&);
+  int low, high;
+};
 struct OptionalIntField {
   std::optional<std::int64_t>& (*at)(Config&);
   std::int64_t low, high;
@@ -69,9 +73,9 @@ struct TextChoiceField {  // the value is the text itself
   std::vector<std::string_view> choices;
 };
 
-using Field =
-    std::variant<TextField, ListField, FlagField, IntField, OptionalIntField, SeedField, BytesField,
-                 NumberField, OptionalNumberField, ChoiceField, TextChoiceField>;
+using Field = std::variant<TextField, ListField, FlagField, IntField, IntListField,
+                           OptionalIntField, SeedField, BytesField, NumberField,
+                           OptionalNumberField, ChoiceField, TextChoiceField>;
 
 struct OptionSpec {
   std::string_view name;  // "max-num-seqs"

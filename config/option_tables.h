@@ -36,6 +36,7 @@ ChoiceField choice(std::vector<std::string_view> names) {
 std::vector<OptionSpec> model_options();     // the model and where it is computed
 std::vector<OptionSpec> daemon_options();    // the servers, limits and logs
 std::vector<OptionSpec> generate_options();  // sampling of `dejavu generate`
+std::vector<OptionSpec> bench_options();     // the step benchmark
 std::vector<OptionSpec> client_options();    // commands that talk to a daemon, and their output
 
 }  // namespace dejavu

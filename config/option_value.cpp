@@ -110,8 +110,7 @@ std::string joined(std::span<const std::string_view> items, char separator) {
   return out;
 }
 
-std::vector<std::string> list_items(const ListField& field, std::span<const std::string> values) {
-  if (!field.split) return {values.begin(), values.end()};
+std::vector<std::string> comma_items(std::span<const std::string> values) {
   std::vector<std::string> items;
   for (const std::string& value : values) {
     std::stringstream parts(value);
@@ -120,6 +119,16 @@ std::vector<std::string> list_items(const ListField& field, std::span<const std:
     }
   }
   return items;
+}
+
+Result<std::vector<int>> int_items(const IntListField& field, std::span<const std::string> values) {
+  std::vector<int> out;
+  for (const std::string& item : comma_items(values)) {
+    const auto value = parse_int(item, field.low, field.high);
+    if (!value) return tl::unexpected(value.error());
+    out.push_back(static_cast<int>(*value));
+  }
+  return out;
 }
 
 // Stores a parsed value or passes its error on.
@@ -144,8 +153,12 @@ std::string environment_name(const OptionSpec& spec) {
 
 Status assign(const OptionSpec& spec, std::span<const std::string> values, Config& config) {
   if (const auto* list = std::get_if<ListField>(&spec.field)) {
-    list->at(config) = list_items(*list, values);
+    list->at(config) =
+        list->split ? comma_items(values) : std::vector<std::string>(values.begin(), values.end());
     return {};
+  }
+  if (const auto* list = std::get_if<IntListField>(&spec.field)) {
+    return store(list->at(config), int_items(*list, values));
   }
   if (values.size() != 1)
     return invalid("one value is expected, not " + std::to_string(values.size()));
@@ -157,6 +170,7 @@ Status assign(const OptionSpec& spec, std::span<const std::string> values, Confi
             return {};
           },
           [](const ListField&) -> Status { return {}; },
+          [](const IntListField&) -> Status { return {}; },
           [&](const FlagField& f) { return store(f.at(config), parse_flag(text)); },
           [&](const IntField& f) { return store(f.at(config), parse_int(text, f.low, f.high)); },
           [&](const OptionalIntField& f) {
@@ -206,6 +220,13 @@ std::string render(const OptionSpec& spec, const Config& config) {
           },
           [&](const FlagField& f) { return std::string(f.at(copy) ? "true" : "false"); },
           [&](const IntField& f) { return std::to_string(f.at(copy)); },
+          [&](const IntListField& f) {
+            std::string out;
+            for (const int item : f.at(copy)) {
+              out += (out.empty() ? "" : ",") + std::to_string(item);
+            }
+            return out;
+          },
           [&](const OptionalIntField& f) {
             return f.at(copy) ? std::to_string(*f.at(copy)) : std::string();
           },
@@ -224,6 +245,7 @@ std::string render(const OptionSpec& spec, const Config& config) {
 std::string allowed_values(const OptionSpec& spec) {
   return std::visit(Overload{
                         [](const IntField& f) { return range_text(f.low, f.high); },
+                        [](const IntListField& f) { return range_text(f.low, f.high); },
                         [](const OptionalIntField& f) { return range_text(f.low, f.high); },
                         [](const NumberField& f) { return range_text(f.low, f.high); },
                         [](const OptionalNumberField& f) { return range_text(f.low, f.high); },

@@ -1,0 +1,19 @@
+// What the step benchmark measures, filled in by config/.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace dejavu {
+
+struct StepBenchOptions {
+  std::string shape;                // a named shape with random weights; empty: the model
+  std::vector<int> batches{1, 16};  // decode: sequences, one token each
+  int context = 128;                // decode: KV tokens of each sequence, the new one included
+  int prefill_tokens = 512;         // one sequence, whole prompt in one step; 0: no prefill row
+  int rounds = 9;
+  std::uint64_t seed = 1;  // weights of a shape, and token ids
+};
+
+}  // namespace dejavu

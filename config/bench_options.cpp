@@ -1,0 +1,30 @@
+#include "config/option_tables.h"
+
+namespace dejavu {
+
+std::vector<OptionSpec> bench_options() {
+  return {
+      {.name = "shape",
+       .commands = kBench,
+       .field = TextField{at<&Config::bench, &StepBenchOptions::shape>},
+       .help = "a published shape with random weights instead of a model, as opt-1.3b"},
+      {.name = "batch",
+       .commands = kBench,
+       .field = IntListField{at<&Config::bench, &StepBenchOptions::batches>, 1, 1024},
+       .help = "decode batch sizes, as 1,16; ratios are to the first"},
+      {.name = "context",
+       .commands = kBench,
+       .field = IntField{at<&Config::bench, &StepBenchOptions::context>, 1, 1 << 20},
+       .help = "KV tokens of each sequence in decode"},
+      {.name = "prefill-tokens",
+       .commands = kBench,
+       .field = IntField{at<&Config::bench, &StepBenchOptions::prefill_tokens>, 0, 1 << 20},
+       .help = "prompt length of the prefill row; 0: no such row"},
+      {.name = "rounds",
+       .commands = kBench,
+       .field = IntField{at<&Config::bench, &StepBenchOptions::rounds>, 1, 100000},
+       .help = "times each row is measured, in turn; figures are medians"},
+  };
+}
+
+}  // namespace dejavu
