@@ -9,7 +9,6 @@
 #include "server/load_progress.h"
 
 namespace dejavu {
-namespace {
 
 TransformerOptions transformer_options(const Config& config) {
   TransformerOptions options;
@@ -31,8 +30,6 @@ TransformerOptions transformer_options(const Config& config) {
   options.max_logit_rows = std::max(options.max_logit_rows, config.engine.max_num_seqs);
   return options;
 }
-
-}  // namespace
 
 GenerationService::Parts ModelStack::parts(const Config& config) const {
   const ModelConfig& model = engine->model().config();

@@ -24,6 +24,8 @@ struct ModelStack {
 // Checks that need no loading: options this version does not have, and where the model is.
 Result<ModelLocation> check_model_options(const Config& config);
 
+TransformerOptions transformer_options(const Config& config);
+
 // Reads tokenizer and weights and makes the engine, which is not started. Logs what was chosen and
 // shows progress.
 Result<ModelStack> load_model(const Config& config, const ModelLocation& location);

@@ -28,6 +28,7 @@ enum class StreamId : std::uint8_t { kMain, kSide };
 struct BackendInfo {
   std::string device;            // "cpu", "cuda"
   std::string description;       // e.g. "CPU amx, 2 threads (sched_getaffinity)"
+  int threads = 1;               // workers, the calling thread included
   std::size_t memory_bytes = 0;  // usable for weights and KV, after limits (cgroup, GPU)
   std::string memory_source;     // what set the limit
   bool asynchronous = false;     // true: ops run behind the caller; launch a step ahead

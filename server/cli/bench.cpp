@@ -62,7 +62,7 @@ nlohmann::ordered_json to_json(const CommandLine& line, const Transformer& model
                     {"shape", bench.shape},
                     {"model", line.config.model.model},
                     {"device", info.device},
-                    {"dtype", dtype_name(model.dtype())},
+                    {"dtype", std::string(dtype_name(model.dtype()))},
                     {"threads", info.threads},
                     {"batch", row.batch},
                     {"context", row.context},

@@ -7,6 +7,7 @@
 
 namespace dejavu {
 
+Result<int> run_bench(const CommandLine& line);
 Result<int> run_health(const CommandLine& line);
 
 }  // namespace dejavu
