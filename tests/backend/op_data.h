@@ -2,6 +2,7 @@
 // poisoned padding included.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -53,6 +54,10 @@ class Operand {
     return *this;
   }
 
+  void poison() {
+    std::fill(host_.begin(), host_.end(), kPoison);
+    upload();
+  }
   void upload() { backend_->upload(device_.data(), host_.data(), host_.size(), StreamId::kMain); }
   void download() {
     backend_->download(host_.data(), device_.data(), host_.size(), StreamId::kMain);

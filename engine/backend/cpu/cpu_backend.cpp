@@ -1,284 +1,281 @@
-// The CPU backend in plain loops: every op, one thread, no instruction set above the baseline.
-#include <algorithm>
-#include <cassert>
-#include <cmath>
-#include <cstdlib>
-#include <cstring>
-#include <memory>
-#include <string>
-#include <vector>
+#include "engine/backend/cpu/cpu_backend.h"
 
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <string>
+
+#include "engine/backend/cpu/host_memory.h"
 #include "engine/backend/factory.h"
 
 namespace dejavu {
 namespace {
 
-constexpr std::size_t kAlignment = 64;
-constexpr int kProjectRanges = 16;
+// Weights an item of work reads: enough to stream well, little enough to share out evenly. With
+// many tokens it stays in L2 while the tokens pass.
+constexpr std::int64_t kItemBytes = std::int64_t{256} << 10;
+constexpr std::int64_t kManyTokensItemBytes = std::int64_t{512} << 10;
+constexpr std::int64_t kFewTokens = 32;
+constexpr std::int64_t kItemsPerThread = 4;
+// Rows a prefill attention item aims at: queries times the heads of a KV group.
+constexpr int kAttentionRows = 64;
+// Elements below which waking the workers costs more than the work.
+constexpr std::int64_t kSmallWork = 8192;
+constexpr std::int64_t kMaxRanges = 16;
+constexpr std::int64_t kMinRangeInputs = 512;
+constexpr std::int64_t kRangeColumns = 1024;
 
-std::vector<float> load_row(const ConstMatrix& m, std::int64_t r) {
-  std::vector<float> row(static_cast<std::size_t>(m.cols));
-  for (std::size_t i = 0; i < row.size(); ++i) row[i] = load_element(m.row(r), m.dtype, i);
-  return row;
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+std::int64_t round_up(std::int64_t a, std::int64_t to) { return ceil_div(a, to) * to; }
+
+std::string mebibytes(std::size_t bytes) { return std::to_string(bytes >> 20) + " MiB"; }
+
+int thread_count(const BackendOptions& options, const HostResources& host) {
+  return options.threads > 0 ? options.threads : host.threads;
 }
 
-void store_row(const Matrix& m, std::int64_t r, const std::vector<float>& row) {
-  for (std::size_t i = 0; i < row.size(); ++i) store_element(m.row(r), m.dtype, i, row[i]);
+std::vector<int> pinned_cpus(const BackendOptions& options, const HostResources& host) {
+  return options.pin || host.exclusive_cpus ? host.cpus : std::vector<int>{};
 }
-
-float dot(const std::vector<float>& a, const void* b, DType dtype) {
-  float sum[8] = {};
-  std::size_t i = 0;
-  if (dtype == DType::kF32) {
-    const auto* p = static_cast<const float*>(b);
-    for (; i + 8 <= a.size(); i += 8)
-      for (std::size_t j = 0; j < 8; ++j) sum[j] += a[i + j] * p[i + j];
-  } else if (dtype == DType::kBF16) {
-    const auto* p = static_cast<const std::uint16_t*>(b);
-    for (; i + 8 <= a.size(); i += 8)
-      for (std::size_t j = 0; j < 8; ++j) sum[j] += a[i + j] * bf16_to_float(p[i + j]);
-  }
-  for (; i < a.size(); ++i) sum[i % 8] += a[i] * load_element(b, dtype, i);
-  return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
-}
-
-float activate(Activation kind, float x, float threshold) {
-  switch (kind) {
-    case Activation::kRelu:
-      return x > 0 ? x : 0;
-    case Activation::kRelu2:
-      return x > 0 ? x * x : 0;
-    case Activation::kSilu:
-      return x / (1.0F + std::exp(-x));
-    case Activation::kGelu:
-      return 0.5F * x * (1.0F + std::erf(x * 0.70710678F));
-    case Activation::kGeluTanh:
-      return 0.5F * x * (1.0F + std::tanh(0.79788456F * (x + 0.044715F * x * x * x)));
-    case Activation::kFatRelu:
-      return x > threshold ? x : 0;
-  }
-  return 0;
-}
-
-class CpuBackend final : public Backend {
- public:
-  CpuBackend() {
-    info_.device = "cpu";
-    info_.description = "CPU baseline, 1 thread";
-    info_.memory_bytes = std::size_t{4} << 30;
-    info_.memory_source = "assumed";
-    info_.native_bf16 = true;
-  }
-
-  const BackendInfo& info() const override { return info_; }
-
-  Result<Buffer> allocate(std::size_t bytes) override {
-    const std::size_t rounded =
-        (std::max<std::size_t>(bytes, 1) + kAlignment - 1) & ~(kAlignment - 1);
-    void* data = std::aligned_alloc(kAlignment, rounded);
-    if (data == nullptr) {
-      return fail(ErrorCode::kResourceExhausted,
-                  "cannot allocate " + std::to_string(bytes) + " bytes of memory");
-    }
-    std::memset(data, 0, rounded);
-    return Buffer(data, bytes, [](void* p, std::size_t) { std::free(p); });
-  }
-  void upload(void* device, const void* host, std::size_t bytes, StreamId) override {
-    std::memcpy(device, host, bytes);
-  }
-  void download(void* host, const void* device, std::size_t bytes, StreamId) override {
-    std::memcpy(host, device, bytes);
-  }
-  void order(StreamId, StreamId) override {}
-  Status synchronize(StreamId) override { return {}; }
-
-  void embed(const EmbedArgs& a, StreamId) override {
-    for (std::int64_t t = 0; t < a.out.rows; ++t) {
-      const std::int32_t id = a.ids[t] < 0 ? a.last_tokens[~a.ids[t]] : a.ids[t];
-      std::vector<float> row = load_row(a.token_table, id);
-      if (a.position_table.data != nullptr) {
-        const std::vector<float> p = load_row(a.position_table, a.positions[t] + a.position_offset);
-        for (std::size_t i = 0; i < row.size(); ++i) row[i] += p[i];
-      }
-      store_row(a.out, t, row);
-    }
-  }
-
-  void norm(const NormArgs& a, StreamId) override {
-    const auto d = static_cast<double>(a.x.cols);
-    for (std::int64_t t = 0; t < a.x.rows; ++t) {
-      std::vector<float> row = load_row(a.x, t);
-      double mean = 0;
-      if (a.kind == NormKind::kLayerNorm) {
-        for (const float v : row) mean += v;
-        mean /= d;
-      }
-      double square = 0;
-      for (const float v : row) square += (v - mean) * (v - mean);
-      const auto inverse = static_cast<float>(1.0 / std::sqrt(square / d + a.epsilon));
-      for (std::size_t i = 0; i < row.size(); ++i) {
-        const float weight = a.weight == nullptr ? 1.0F : a.weight[i];
-        const float bias = a.bias == nullptr ? 0.0F : a.bias[i];
-        row[i] = (row[i] - static_cast<float>(mean)) * inverse * weight + bias;
-      }
-      store_row(a.out, t, row);
-    }
-  }
-
-  void linear(const LinearArgs& a, StreamId) override {
-    for (std::int64_t t = 0; t < a.x.rows; ++t) {
-      const std::vector<float> x = load_row(a.x, t);
-      for (std::int64_t o = 0; o < a.w.rows; ++o) {
-        const float bias = a.bias == nullptr ? 0.0F : a.bias[o];
-        store_element(a.y.row(t), a.y.dtype, static_cast<std::size_t>(o),
-                      dot(x, a.w.row(o), a.w.dtype) + bias);
-      }
-    }
-  }
-
-  void project(const ProjectArgs& a, StreamId) override {
-    const std::int64_t range = (a.x.cols + kProjectRanges - 1) / kProjectRanges;
-    for (std::int64_t t = 0; t < a.x.rows; ++t) {
-      const std::vector<float> x = load_row(a.x, t);
-      std::vector<float> total(static_cast<std::size_t>(a.w.cols));
-      for (std::int64_t begin = 0; begin < a.x.cols; begin += range) {
-        std::vector<float> partial(total.size());
-        for (std::int64_t n = begin; n < std::min(a.x.cols, begin + range); ++n) {
-          const float scale = x[static_cast<std::size_t>(n)];
-          if (scale == 0) continue;
-          const std::vector<float> w = load_row(a.w, n);
-          for (std::size_t o = 0; o < w.size(); ++o) partial[o] += scale * w[o];
-        }
-        for (std::size_t o = 0; o < total.size(); ++o) total[o] += partial[o];
-      }
-      auto* y = static_cast<float*>(a.y.row(t));
-      for (std::size_t o = 0; o < total.size(); ++o) {
-        const float sum = total[o] + (a.bias == nullptr ? 0.0F : a.bias[o]);
-        y[o] = a.accumulate ? y[o] + sum : sum;
-      }
-    }
-  }
-
-  void mlp_up(const MlpUpArgs& a, StreamId) override {
-    const bool gated = a.gate.data != nullptr;
-    for (std::int64_t t = 0; t < a.x.rows; ++t) {
-      const std::vector<float> x = load_row(a.x, t);
-      for (std::int64_t n = 0; n < a.up.rows; ++n) {
-        const float up =
-            dot(x, a.up.row(n), a.up.dtype) + (a.up_bias == nullptr ? 0.0F : a.up_bias[n]);
-        float value = up;
-        if (gated) {
-          value = dot(x, a.gate.row(n), a.gate.dtype) +
-                  (a.gate_bias == nullptr ? 0.0F : a.gate_bias[n]);
-        }
-        value = activate(a.activation, value, a.threshold);
-        if (gated) value *= up;
-        store_element(a.h.row(t), a.h.dtype, static_cast<std::size_t>(n), value);
-      }
-    }
-  }
-
-  void store_kv(const StoreKvArgs& a, StreamId) override {
-    const int dim = a.cache.head_dim;
-    const std::int64_t heads = a.q.cols / dim;
-    for (std::int64_t t = 0; t < a.k.rows; ++t) {
-      auto* q = static_cast<float*>(a.q.row(t));
-      for (std::int64_t h = 0; h < heads; ++h) rotate(a, a.positions[t], q + h * dim);
-      std::vector<float> k = load_row(a.k, t);
-      const std::vector<float> v = load_row(a.v, t);
-      for (int g = 0; g < a.cache.kv_heads; ++g) {
-        rotate(a, a.positions[t], k.data() + g * dim);
-        const std::size_t base = kv_index(a.cache, a.slots[t], g);
-        for (int i = 0; i < dim; ++i) {
-          const auto at = static_cast<std::size_t>(g * dim + i);
-          store_element(a.cache.k, a.cache.dtype, base + static_cast<std::size_t>(i), k[at]);
-          store_element(a.cache.v, a.cache.dtype, base + static_cast<std::size_t>(i), v[at]);
-        }
-      }
-    }
-  }
-
-  void attention(const AttentionArgs& a, StreamId) override {
-    const int dim = a.cache.head_dim;
-    const auto heads = static_cast<int>(a.q.cols / dim);
-    for (int s = 0; s < a.sequences; ++s) {
-      const int first = a.query_start[s];
-      const int last = a.query_start[s + 1];
-      for (int t = first; t < last; ++t) {
-        const int position = a.context_length[s] - (last - t);
-        for (int h = 0; h < heads; ++h) attend(a, s, t, position, h);
-      }
-    }
-  }
-
-  void set_sampler_slot(const SamplerSlotArgs&, StreamId) override {}
-  void sample(const SampleArgs&, StreamId) override {}
-
-  double measure_read_bandwidth(std::size_t) override { return 0; }
-
- private:
-  static std::size_t kv_index(const KvView& cache, int slot, int kv_head) {
-    const auto page = static_cast<std::size_t>(slot / kKvPageTokens);
-    const auto token = static_cast<std::size_t>(slot % kKvPageTokens);
-    const auto g = static_cast<std::size_t>(kv_head);
-    return ((page * static_cast<std::size_t>(cache.kv_heads) + g) * kKvPageTokens + token) *
-           static_cast<std::size_t>(cache.head_dim);
-  }
-
-  static void rotate(const StoreKvArgs& a, std::int32_t position, float* head) {
-    if (a.cos == nullptr) return;
-    const int half = a.cache.head_dim / 2;
-    for (int i = 0; i < half; ++i) {
-      const float c = a.cos[static_cast<std::int64_t>(position) * half + i];
-      const float s = a.sin[static_cast<std::int64_t>(position) * half + i];
-      const float x = head[i];
-      const float y = head[i + half];
-      head[i] = x * c - y * s;
-      head[i + half] = y * c + x * s;
-    }
-  }
-
-  static void attend(const AttentionArgs& a, int s, int t, int position, int h) {
-    const int dim = a.cache.head_dim;
-    const auto heads = static_cast<int>(a.q.cols / dim);
-    const int g = h / (heads / a.cache.kv_heads);
-    const int begin = a.window > 0 ? std::max(0, position - a.window + 1) : 0;
-    const std::int32_t* pages = a.page_table + static_cast<std::int64_t>(s) * a.page_table_stride;
-    const auto base = [&](int p) {
-      return kv_index(a.cache, pages[p / kKvPageTokens] * kKvPageTokens + p % kKvPageTokens, g);
-    };
-    const float* q = static_cast<const float*>(a.q.row(t)) + static_cast<std::int64_t>(h) * dim;
-    std::vector<float> score(static_cast<std::size_t>(position - begin + 1));
-    for (int p = begin; p <= position; ++p) {
-      float sum = 0;
-      for (int i = 0; i < dim; ++i) {
-        sum += q[i] * load_element(a.cache.k, a.cache.dtype, base(p) + static_cast<std::size_t>(i));
-      }
-      score[static_cast<std::size_t>(p - begin)] = sum * a.scale;
-    }
-    const float top = *std::max_element(score.begin(), score.end());
-    float total = 0;
-    std::vector<float> out(static_cast<std::size_t>(dim));
-    for (int p = begin; p <= position; ++p) {
-      const float weight = std::exp(score[static_cast<std::size_t>(p - begin)] - top);
-      total += weight;
-      for (std::size_t i = 0; i < out.size(); ++i) {
-        out[i] += weight * load_element(a.cache.v, a.cache.dtype, base(p) + i);
-      }
-    }
-    for (std::size_t i = 0; i < out.size(); ++i) {
-      store_element(a.out.row(t), a.out.dtype, static_cast<std::size_t>(h * dim) + i,
-                    out[i] / total);
-    }
-  }
-
-  BackendInfo info_;
-};
 
 }  // namespace
 
-Result<std::unique_ptr<Backend>> make_cpu_backend(const BackendOptions& /*options*/) {
-  return std::make_unique<CpuBackend>();
+void* CpuBackend::Workspace::get(std::size_t bytes) {
+  constexpr std::size_t kAlignment = 64;
+  if (storage_.size() < bytes + kAlignment) storage_ = std::vector<std::byte>(bytes + kAlignment);
+  void* start = storage_.data();
+  std::size_t space = storage_.size();
+  return std::align(kAlignment, bytes, start, space);
+}
+
+CpuBackend::CpuBackend(const BackendOptions& options, CpuIsa isa, const HostResources& host)
+    : kernels_(kernels_of(isa)),
+      pool_(thread_count(options, host), pinned_cpus(options, host)),
+      in_use_(std::make_shared<std::atomic<std::size_t>>(0)),
+      scratch_(static_cast<std::size_t>(pool_.threads())),
+      sample_scratch_(static_cast<std::size_t>(pool_.threads())) {
+  const std::string source = options.threads > 0 ? "--threads" : host.threads_source;
+  info_.device = "cpu";
+  info_.description = "CPU " + std::string(isa_name(isa)) + ", " + std::to_string(pool_.threads()) +
+                      " threads (" + source + ")";
+  if (!pinned_cpus(options, host).empty()) info_.description += ", pinned";
+  info_.memory_bytes = host.memory_bytes;
+  info_.memory_source = host.memory_source;
+  info_.native_bf16 = true;
+}
+
+Result<Buffer> CpuBackend::allocate(std::size_t bytes) {
+  const std::size_t used = in_use_->load();
+  if (bytes > info_.memory_bytes || used > info_.memory_bytes - bytes) {
+    return fail(ErrorCode::kResourceExhausted,
+                "not enough memory: " + mebibytes(bytes) + " asked for, " + mebibytes(used) +
+                    " in use, limit " + mebibytes(info_.memory_bytes) + " (" + info_.memory_source +
+                    ")");
+  }
+  Result<Buffer> block = allocate_host(bytes);
+  if (!block) return block;
+  if (bytes >= kHugePageBytes) {  // first touch, by every worker
+    auto* data = block->as<std::byte>();
+    const auto pages = static_cast<std::int64_t>(bytes / kHugePageBytes) + 1;
+    const std::int64_t pages_an_item = ceil_div(pages, WorkerPool::kMaxItems);
+    pool_.parallel_for(ceil_div(pages, pages_an_item), [&](std::int64_t item, int) {
+      const std::size_t begin = static_cast<std::size_t>(item * pages_an_item) * kHugePageBytes;
+      const std::size_t size = static_cast<std::size_t>(pages_an_item) * kHugePageBytes;
+      if (begin < bytes) std::memset(data + begin, 0, std::min(size, bytes - begin));
+    });
+  }
+  in_use_->fetch_add(bytes);
+  auto owned = std::make_shared<Buffer>(std::move(*block));
+  return Buffer(owned->data(), bytes,
+                [owned, in_use = in_use_](void*, std::size_t size) { in_use->fetch_sub(size); });
+}
+
+void CpuBackend::upload(void* device, const void* host, std::size_t bytes, StreamId /*stream*/) {
+  if (bytes > 0) std::memcpy(device, host, bytes);
+}
+
+void CpuBackend::download(void* host, const void* device, std::size_t bytes, StreamId /*stream*/) {
+  if (bytes > 0) std::memcpy(host, device, bytes);
+}
+
+// Runs body(token) for each token; on every worker when there is enough to do.
+void CpuBackend::for_tokens(std::int64_t tokens, std::int64_t width,
+                            const std::function<void(std::int64_t)>& body) {
+  const std::int64_t tokens_an_item = std::max<std::int64_t>(1, kSmallWork / width);
+  pool_.parallel_for(ceil_div(tokens, tokens_an_item), [&](std::int64_t item, int) {
+    const std::int64_t end = std::min(tokens, (item + 1) * tokens_an_item);
+    for (std::int64_t t = item * tokens_an_item; t < end; ++t) body(t);
+  });
+}
+
+void CpuBackend::embed(const EmbedArgs& args, StreamId /*stream*/) {
+  for_tokens(args.out.rows, args.out.cols, [&](std::int64_t t) { kernels_.embed(args, t); });
+}
+
+void CpuBackend::norm(const NormArgs& args, StreamId /*stream*/) {
+  for_tokens(args.x.rows, args.x.cols, [&](std::int64_t t) { kernels_.norm(args, t); });
+}
+
+void CpuBackend::store_kv(const StoreKvArgs& args, StreamId /*stream*/) {
+  for_tokens(args.k.rows, args.q.cols, [&](std::int64_t t) { kernels_.store_kv(args, t); });
+}
+
+void CpuBackend::linear(const LinearArgs& args, StreamId /*stream*/) {
+  RowsJob job;
+  job.x = args.x;
+  job.w = args.w;
+  job.bias = args.bias;
+  job.y = args.y;
+  run_rows(job);
+}
+
+void CpuBackend::mlp_up(const MlpUpArgs& args, StreamId /*stream*/) {
+  RowsJob job;
+  job.x = args.x;
+  job.w = args.up;
+  job.gate = args.gate;
+  job.bias = args.up_bias;
+  job.gate_bias = args.gate_bias;
+  job.activated = true;
+  job.activation = args.activation;
+  job.threshold = args.threshold;
+  job.y = args.h;
+  run_rows(job);
+}
+
+void CpuBackend::run_rows(RowsJob job) {
+  const std::int64_t tokens = job.x.rows;
+  if (tokens == 0) return;
+  const RowsKernel& kernel = kernels_.rows[static_cast<std::size_t>(job.w.dtype)];
+  job.packed = packed_.get(kernel.packed_bytes(tokens, job.x.cols));
+  pool_.parallel_for(ceil_div(tokens, kPackTokens),
+                     [&](std::int64_t group, int) { kernel.pack(job, group); });
+
+  const std::int64_t row_bytes = job.w.cols * static_cast<std::int64_t>(dtype_size(job.w.dtype)) *
+                                 (job.gate.data == nullptr ? 1 : 2);
+  const std::int64_t item_bytes = tokens > kFewTokens ? kManyTokensItemBytes : kItemBytes;
+  const std::int64_t even = ceil_div(job.w.rows, pool_.threads() * kItemsPerThread);
+  std::int64_t rows = std::min(item_bytes / row_bytes, even);
+  rows = round_up(std::max({rows, std::int64_t{1}, ceil_div(job.w.rows, WorkerPool::kMaxItems)}),
+                  kRowBlock);
+  pool_.parallel_for(ceil_div(job.w.rows, rows), [&](std::int64_t item, int) {
+    kernel.run(job, item * rows, std::min(job.w.rows, (item + 1) * rows));
+  });
+}
+
+void CpuBackend::project(const ProjectArgs& args, StreamId /*stream*/) {
+  const std::int64_t tokens = args.x.rows;
+  if (tokens == 0) return;
+  const ProjectKernel& kernel = kernels_.project[static_cast<std::size_t>(args.w.dtype)];
+  ProjectJob job;
+  job.x = args.x;
+  job.w = args.w;
+  job.bias = args.bias;
+  job.y = args.y;
+  job.accumulate = args.accumulate;
+  // Ranges follow from the number of inputs alone, and so does the order of addition.
+  const std::int64_t in = args.w.rows;
+  job.ranges = std::clamp<std::int64_t>(in / kMinRangeInputs, 1, kMaxRanges);
+  job.range_length = round_up(ceil_div(in, job.ranges), 32);
+  job.ranges = ceil_div(in, job.range_length);
+  job.packed = packed_.get(kernel.packed_bytes(tokens, in));
+  pool_.parallel_for(ceil_div(tokens, kPackTokens),
+                     [&](std::int64_t group, int) { kernel.pack(job, group); });
+
+  if (tokens > kFewTokens) {
+    const std::int64_t panels = ceil_div(args.w.cols, kColumnPanel);
+    pool_.parallel_for(panels * ceil_div(tokens, kTokenBlock), [&](std::int64_t item, int) {
+      kernel.panel(job, item % panels * kColumnPanel, item / panels * kTokenBlock);
+    });
+    return;
+  }
+  const std::int64_t floats =
+      job.ranges * round_up(tokens, kPackTokens) * round_up(args.w.cols, kColumnPanel);
+  job.partials =
+      static_cast<float*>(partials_.get(static_cast<std::size_t>(floats) * sizeof(float)));
+  const std::int64_t groups = ceil_div(args.w.cols, kRangeColumns);
+  pool_.parallel_for(job.ranges * groups, [&](std::int64_t item, int) {
+    const std::int64_t begin = item % groups * kRangeColumns;
+    kernel.range(job, item / groups, begin, std::min(args.w.cols, begin + kRangeColumns));
+  });
+  const std::int64_t columns =
+      round_up(std::max<std::int64_t>(1, kSmallWork / (tokens * job.ranges)), kColumnPanel);
+  pool_.parallel_for(ceil_div(args.w.cols, columns), [&](std::int64_t item, int) {
+    kernel.fold(job, item * columns, std::min(args.w.cols, (item + 1) * columns));
+  });
+}
+
+void CpuBackend::attention(const AttentionArgs& args, StreamId /*stream*/) {
+  const auto group = static_cast<int>(args.q.cols / args.cache.head_dim / args.cache.kv_heads);
+  const int block = std::max(1, kAttentionRows / group);
+  std::vector<AttentionItem> items;
+  for (int s = 0; s < args.sequences; ++s) {
+    const int queries = args.query_start[s + 1] - args.query_start[s];
+    // The last queries see most: they start first.
+    for (int last = queries; last > 0; last -= block) {
+      const int first = std::max(0, last - block);
+      for (int g = 0; g < args.cache.kv_heads; ++g) items.push_back({s, g, first, last - first});
+    }
+  }
+  const std::size_t floats = kernels_.attention.scratch_floats(args, block);
+  const auto count = static_cast<std::int64_t>(items.size());
+  for (std::int64_t begin = 0; begin < count; begin += WorkerPool::kMaxItems) {
+    const std::int64_t some = std::min(count - begin, WorkerPool::kMaxItems);
+    pool_.parallel_for(some, [&](std::int64_t item, int worker) {
+      Workspace& scratch = scratch_[static_cast<std::size_t>(worker)];
+      kernels_.attention.run(args, items[static_cast<std::size_t>(begin + item)],
+                             static_cast<float*>(scratch.get(floats * sizeof(float))));
+    });
+  }
+}
+
+void CpuBackend::set_sampler_slot(const SamplerSlotArgs& args, StreamId /*stream*/) {
+  sampler_.set_slot(args);
+}
+
+void CpuBackend::sample(const SampleArgs& args, StreamId /*stream*/) {
+  pool_.parallel_for(args.count, [&](std::int64_t row, int worker) {
+    sampler_.sample_row(args, static_cast<int>(row),
+                        sample_scratch_[static_cast<std::size_t>(worker)]);
+  });
+  sampler_.commit(args);
+}
+
+double CpuBackend::measure_read_bandwidth(std::size_t bytes) {
+  constexpr std::size_t kItem = std::size_t{4} << 20;
+  const std::size_t rounded = std::max<std::size_t>(1, bytes / kItem) * kItem;
+  if (probe_.bytes() < rounded) {
+    probe_ = Buffer();
+    Result<Buffer> block = allocate(rounded);
+    if (!block) return 0;
+    probe_ = std::move(*block);
+  }
+  const auto* data = probe_.as<std::byte>();
+  std::atomic<float> sink{0};
+  const auto start = std::chrono::steady_clock::now();
+  pool_.parallel_for(static_cast<std::int64_t>(rounded / kItem), [&](std::int64_t item, int) {
+    const float sum = kernels_.read(data + static_cast<std::size_t>(item) * kItem, kItem);
+    if (sum != 0) sink.store(sum);
+  });
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  return static_cast<double>(rounded) / elapsed.count() / 1e9;
+}
+
+CpuKernels kernels_of(CpuIsa isa) {
+  if (isa == CpuIsa::kAvx2) return avx2_kernels();
+  CpuKernels kernels = avx512_kernels();
+  if (isa == CpuIsa::kAvx512) return kernels;
+  const CpuKernels& bf16 = isa == CpuIsa::kAmx ? amx_kernels() : avx512_bf16_kernels();
+  constexpr auto kBf16 = static_cast<std::size_t>(DType::kBF16);
+  kernels.rows[kBf16] = bf16.rows[kBf16];
+  kernels.project[kBf16] = bf16.project[kBf16];
+  return kernels;
+}
+
+Result<std::unique_ptr<Backend>> make_cpu_backend(const BackendOptions& options) {
+  const Result<CpuIsa> isa = choose_isa(options.cpu_isa);
+  if (!isa) return tl::unexpected<Error>(isa.error());
+  return std::make_unique<CpuBackend>(options, *isa, read_host_resources("/", current_affinity()));
 }
 
 }  // namespace dejavu

@@ -1,0 +1,56 @@
+// Panels of BF16 weights for VDPBF16PS and TDPBF16PS: inputs 2i and 2i+1 of a column lie side by
+// side, a row of the panel is [kColumnPanel] such pairs. The interleave works within 128-bit lanes,
+// so the columns of each group of 32 come out of order; order() puts the finished sums right.
+// AVX-512 only; internal linkage: see kernels.h.
+#pragma once
+
+#include "engine/backend/cpu/project_common.h"
+#include "engine/backend/cpu/simd_avx512.h"
+
+namespace dejavu {
+namespace {
+
+struct Bf16Panel {
+  using S = Avx512;
+  using X = std::uint16_t;
+  using Panel = std::uint32_t;
+  static constexpr DType kX = DType::kBF16;
+  static constexpr std::int64_t kInputs = 2;
+  static constexpr std::int64_t kStepInputs = 32;
+  static constexpr std::int64_t kWeightBytes = 2;
+
+  static __m512i columns(const std::uint16_t* row, std::int64_t left) {
+    if (left >= 32) return _mm512_loadu_si512(row);
+    const auto mask = static_cast<__mmask32>(left <= 0 ? 0U : (1U << left) - 1U);
+    return _mm512_maskz_loadu_epi16(mask, row);
+  }
+
+  template <class Ahead>
+  static void pack(const ConstMatrix& w, const PanelPlace& at, Panel* panel, const Ahead& ahead) {
+    const std::int64_t padded = round_up(at.count, kStepInputs);
+    const auto* row = static_cast<const std::uint16_t*>(w.data) + at.begin * w.stride + at.column;
+    for (std::int64_t n = 0; n < padded; n += kInputs) {
+      ahead();
+      for (std::int64_t c = 0; c < kColumnPanel; c += 32) {
+        const std::int64_t left = at.columns - c;
+        const __m512i even = columns(row + c, n < at.count ? left : 0);
+        const __m512i odd = columns(row + c + w.stride, n + 1 < at.count ? left : 0);
+        _mm512_store_si512(panel + c, _mm512_unpacklo_epi16(even, odd));
+        _mm512_store_si512(panel + c + 16, _mm512_unpackhi_epi16(even, odd));
+      }
+      row += kInputs * w.stride;
+      panel += kColumnPanel;
+    }
+  }
+
+  // Two vectors of sums as packed become columns 0..15 and 16..31.
+  static void order(__m512& a, __m512& b) {
+    const __m512 low = _mm512_shuffle_f32x4(a, b, 0x44);
+    const __m512 high = _mm512_shuffle_f32x4(a, b, 0xee);
+    a = _mm512_shuffle_f32x4(low, low, 0xd8);
+    b = _mm512_shuffle_f32x4(high, high, 0xd8);
+  }
+};
+
+}  // namespace
+}  // namespace dejavu

@@ -1,0 +1,69 @@
+// The CPU backend: ops cut into items for the workers, run by the kernels of the chosen instruction
+// set. Everything has run when a call returns; streams mean nothing.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "engine/backend/backend.h"
+#include "engine/backend/cpu/host_resources.h"
+#include "engine/backend/cpu/kernels.h"
+#include "engine/backend/cpu/sampler.h"
+#include "engine/backend/cpu/worker_pool.h"
+
+namespace dejavu {
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(const BackendOptions& options, CpuIsa isa, const HostResources& host);
+
+  const BackendInfo& info() const override { return info_; }
+
+  Result<Buffer> allocate(std::size_t bytes) override;
+  void upload(void* device, const void* host, std::size_t bytes, StreamId stream) override;
+  void download(void* host, const void* device, std::size_t bytes, StreamId stream) override;
+  void order(StreamId /*before*/, StreamId /*after*/) override {}
+  Status synchronize(StreamId /*stream*/) override { return {}; }
+
+  void embed(const EmbedArgs& args, StreamId stream) override;
+  void norm(const NormArgs& args, StreamId stream) override;
+  void linear(const LinearArgs& args, StreamId stream) override;
+  void project(const ProjectArgs& args, StreamId stream) override;
+  void mlp_up(const MlpUpArgs& args, StreamId stream) override;
+  void store_kv(const StoreKvArgs& args, StreamId stream) override;
+  void attention(const AttentionArgs& args, StreamId stream) override;
+
+  void set_sampler_slot(const SamplerSlotArgs& args, StreamId stream) override;
+  void sample(const SampleArgs& args, StreamId stream) override;
+
+  double measure_read_bandwidth(std::size_t bytes) override;
+
+ private:
+  // Memory an op needs while it runs; grows, keeps no contents.
+  class Workspace {
+   public:
+    void* get(std::size_t bytes);
+
+   private:
+    std::vector<std::byte> storage_;
+  };
+
+  void run_rows(RowsJob job);
+  void for_tokens(std::int64_t tokens, std::int64_t width,
+                  const std::function<void(std::int64_t)>& body);
+
+  BackendInfo info_;
+  CpuKernels kernels_;
+  WorkerPool pool_;
+  std::shared_ptr<std::atomic<std::size_t>> in_use_;  // outlives us in the Buffers we gave
+  Workspace packed_;
+  Workspace partials_;
+  std::vector<Workspace> scratch_;  // one a worker
+  CpuSampler sampler_;
+  std::vector<SampleScratch> sample_scratch_;
+  Buffer probe_;  // what measure_read_bandwidth reads
+};
+
+}  // namespace dejavu

@@ -1,0 +1,97 @@
+// What the kernels of every instruction set share. Internal linkage: see kernels.h.
+#pragma once
+
+#include <immintrin.h>
+
+#include "engine/backend/cpu/kernels.h"
+
+namespace dejavu {
+namespace {
+
+inline std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+inline std::int64_t larger(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
+inline std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
+
+inline std::int64_t element_bytes(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
+
+// Element (r, c) of a matrix.
+inline const void* at(const ConstMatrix& m, std::int64_t r, std::int64_t c) {
+  return static_cast<const char*>(m.data) + (r * m.stride + c) * element_bytes(m.dtype);
+}
+inline void* at(const Matrix& m, std::int64_t r, std::int64_t c) {
+  return static_cast<char*>(m.data) + (r * m.stride + c) * element_bytes(m.dtype);
+}
+
+// The first n lanes, of any dtype.
+template <class S>
+typename S::V load_any(DType dtype, const void* from, int n) {
+  if (dtype == DType::kF32) return S::template load_as<DType::kF32>(from, n);
+  if (dtype == DType::kF16) return S::template load_as<DType::kF16>(from, n);
+  return S::template load_as<DType::kBF16>(from, n);
+}
+template <class S>
+void store_any(DType dtype, void* to, typename S::V v, int n) {
+  if (dtype == DType::kF32) return S::template store_as<DType::kF32>(to, v, n);
+  if (dtype == DType::kF16) return S::template store_as<DType::kF16>(to, v, n);
+  return S::template store_as<DType::kBF16>(to, v, n);
+}
+
+// visit(index of the first lane, lanes) over [0, n).
+template <class S, class Visit>
+void for_vectors(std::int64_t n, const Visit& visit) {
+  for (std::int64_t i = 0; i < n; i += S::kWidth) {
+    visit(i, static_cast<int>(smaller(S::kWidth, n - i)));
+  }
+}
+
+// Packed rows are padded with zeros to whole 32-element steps, and by a cache line so that equal
+// columns of neighbouring rows do not fall into one set of the cache.
+template <class Element>
+std::int64_t packed_stride(std::int64_t in) {
+  return round_up(in, 32) + 64 / static_cast<std::int64_t>(sizeof(Element));
+}
+
+// Copies one row of x, converted to `To`, and zeroes its padding.
+template <class S, DType To, class Element>
+void pack_row(const ConstMatrix& x, std::int64_t row, Element* to) {
+  for_vectors<S>(x.cols, [&](std::int64_t i, int n) {
+    S::template store_as<To>(to + i, load_any<S>(x.dtype, at(x, row, i), n));
+  });
+  for (std::int64_t i = round_up(x.cols, S::kWidth); i < packed_stride<Element>(x.cols);
+       i += S::kWidth) {
+    S::template store_as<To>(to + i, S::zero());
+  }
+}
+
+// Walks the bytes of the next rows line by line, ahead of their use, in address order.
+class Prefetcher {
+ public:
+  Prefetcher(const void* first_row, std::int64_t stride_bytes, std::int64_t row_bytes,
+             std::int64_t rows)
+      : row_(static_cast<const char*>(first_row)),
+        stride_(stride_bytes),
+        row_bytes_(row_bytes),
+        left_(rows) {}
+
+  void lines(int count) {
+    for (int i = 0; i < count && left_ > 0; ++i) {
+      _mm_prefetch(row_ + at_, _MM_HINT_T0);
+      at_ += 64;
+      if (at_ >= row_bytes_) {
+        at_ = 0;
+        row_ += stride_;
+        --left_;
+      }
+    }
+  }
+
+ private:
+  const char* row_;
+  std::int64_t stride_;
+  std::int64_t row_bytes_;
+  std::int64_t left_;
+  std::int64_t at_ = 0;
+};
+
+}  // namespace
+}  // namespace dejavu

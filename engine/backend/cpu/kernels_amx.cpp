@@ -1,0 +1,22 @@
+// The AMX path: TDPBF16PS for BF16 weights.
+#include "engine/backend/cpu/project_amx.h"
+#include "engine/backend/cpu/rows_amx.h"
+
+namespace dejavu {
+namespace {
+
+constexpr CpuKernels table() {
+  CpuKernels kernels;
+  kernels.rows[static_cast<int>(DType::kBF16)] = {AmxRows::packed_bytes, AmxRows::pack,
+                                                  AmxRows::run};
+  kernels.project[static_cast<int>(DType::kBF16)] = project_kernel<AmxProject>();
+  return kernels;
+}
+
+constexpr CpuKernels kTable = table();
+
+}  // namespace
+
+const CpuKernels& amx_kernels() { return kTable; }
+
+}  // namespace dejavu

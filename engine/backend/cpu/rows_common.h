@@ -1,0 +1,44 @@
+// The epilogue of the rows kernels: sums become outputs. Internal linkage: see kernels.h.
+#pragma once
+
+#include "engine/backend/cpu/kernel_common.h"
+#include "engine/backend/cpu/simd_math.h"
+
+namespace dejavu {
+namespace {
+
+// Sums of one token for up to kRowBlock rows of w (and of gate).
+struct Finish {
+  std::int64_t token = 0;
+  std::int64_t row = 0;
+  std::int64_t count = 0;
+  const float* sums = nullptr;       // [kRowBlock]
+  const float* gate_sums = nullptr;  // [kRowBlock] or null
+};
+
+template <class S>
+void finish(const RowsJob& job, const Finish& f) {
+  for_vectors<S>(f.count, [&](std::int64_t i, int n) {
+    auto v = S::load(f.sums + i);
+    if (job.bias != nullptr) v = S::add(v, S::load(job.bias + f.row + i, n));
+    if (f.gate_sums != nullptr) {
+      auto gate = S::load(f.gate_sums + i);
+      if (job.gate_bias != nullptr) gate = S::add(gate, S::load(job.gate_bias + f.row + i, n));
+      v = S::mul(activate<S>(job.activation, gate, job.threshold), v);
+    } else if (job.activated) {
+      v = activate<S>(job.activation, v, job.threshold);
+    }
+    store_any<S>(job.y.dtype, at(job.y, f.token, f.row + i), v, n);
+  });
+}
+
+// Reads the next row block of w while this one is computed; once, for the first tokens.
+inline Prefetcher rows_ahead(const ConstMatrix& w, std::int64_t row, bool wanted) {
+  const std::int64_t next = row + kRowBlock;
+  const std::int64_t rows = wanted && next < w.rows ? smaller(kRowBlock, w.rows - next) : 0;
+  const std::int64_t size = element_bytes(w.dtype);
+  return Prefetcher(at(w, next, 0), w.stride * size, w.cols * size, rows);
+}
+
+}  // namespace
+}  // namespace dejavu

@@ -1,0 +1,157 @@
+// y = x W^T by dot products: lanes run along the inputs. For every output there is one vector of
+// sums, advanced by the same steps in the same order and added up in the same way, whatever the
+// tile it is computed in; so an output's bits depend on its own row of w and of x alone.
+// D says how a step multiplies and adds: see FmaDot and Bf16Dot.
+#pragma once
+
+#include "engine/backend/cpu/rows_common.h"
+
+namespace dejavu {
+namespace {
+
+// F32 lanes; weights of type W are widened as they are read.
+template <class Simd, DType W>
+struct FmaDot {
+  using S = Simd;
+  using Sum = typename S::V;
+  using X = float;  // packed x
+  using Weight = typename S::V;
+  static constexpr DType kX = DType::kF32;
+  static constexpr int kStep = S::kWidth;
+  static constexpr std::int64_t kWeightBytes = W == DType::kF32 ? 4 : 2;
+
+  static Sum zero() { return S::zero(); }
+  static Weight weight(const char* p) { return S::template load_as<W>(p); }
+  static Weight weight(const char* p, int n) { return S::template load_as<W>(p, n); }
+  static Sum step(Sum sum, Weight w, const X* x) { return S::fma(w, S::load(x), sum); }
+  static __m128 total(const Sum* four) { return S::sum4(four[0], four[1], four[2], four[3]); }
+};
+
+template <class D>
+struct DotTile {
+  const char* w[8];           // rows; those past the end repeat the last
+  const typename D::X* x;     // packed, at the first token
+  std::int64_t x_stride = 0;  // elements
+  std::int64_t in = 0;
+  float* sums = nullptr;  // [tokens][kRowBlock]
+};
+
+// R rows (a multiple of 4) by N tokens.
+template <class D, int R, int N>
+void dot_tile(const DotTile<D>& tile, Prefetcher& ahead) {
+  typename D::Sum sums[N][R];
+#pragma GCC unroll 8
+  for (int t = 0; t < N; ++t) {
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) sums[t][r] = D::zero();
+  }
+  constexpr int kLines = static_cast<int>(D::kStep * D::kWeightBytes * R / 64);
+  std::int64_t k = 0;
+  for (; k + D::kStep <= tile.in; k += D::kStep) {
+    ahead.lines(kLines);
+    typename D::Weight w[R];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) w[r] = D::weight(tile.w[r] + k * D::kWeightBytes);
+#pragma GCC unroll 8
+    for (int t = 0; t < N; ++t) {
+      const typename D::X* x = tile.x + t * tile.x_stride + k;
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) sums[t][r] = D::step(sums[t][r], w[r], x);
+    }
+  }
+  if (k < tile.in) {
+    const int rest = static_cast<int>(tile.in - k);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const typename D::Weight w = D::weight(tile.w[r] + k * D::kWeightBytes, rest);
+#pragma GCC unroll 8
+      for (int t = 0; t < N; ++t) {
+        sums[t][r] = D::step(sums[t][r], w, tile.x + t * tile.x_stride + k);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int t = 0; t < N; ++t) {
+#pragma GCC unroll 2
+    for (int r = 0; r < R; r += 4) {
+      _mm_storeu_ps(tile.sums + t * kRowBlock + r, D::total(&sums[t][r]));
+    }
+  }
+}
+
+// Sums of a row block for N tokens: sums[token][row].
+template <class D, int N>
+void dot_block(const ConstMatrix& w, std::int64_t row, DotTile<D> tile, Prefetcher& ahead) {
+  constexpr int kRows = N == 1 ? 8 : 4;
+  const std::int64_t end = smaller(w.rows, row + kRowBlock);
+  for (std::int64_t r = row; r < end; r += kRows) {
+    for (int i = 0; i < kRows; ++i) {
+      tile.w[i] = static_cast<const char*>(w.data) +
+                  smaller(r + i, w.rows - 1) * w.stride * D::kWeightBytes;
+    }
+    dot_tile<D, kRows, N>(tile, ahead);
+    tile.sums += kRows;
+  }
+}
+
+template <class D, int N = D::S::kTileTokens>
+void dot_block_any(int tokens, const ConstMatrix& w, std::int64_t row, const DotTile<D>& tile,
+                   Prefetcher& ahead) {
+  if constexpr (N > 1) {
+    if (tokens < N) return dot_block_any<D, N - 1>(tokens, w, row, tile, ahead);
+  }
+  dot_block<D, N>(w, row, tile, ahead);
+}
+
+template <class D>
+std::size_t dot_packed_bytes(std::int64_t tokens, std::int64_t in) {
+  return static_cast<std::size_t>(tokens * packed_stride<typename D::X>(in)) *
+         sizeof(typename D::X);
+}
+
+template <class D, class Job>
+void dot_pack(const Job& job, std::int64_t group) {
+  auto* packed = static_cast<typename D::X*>(job.packed);
+  const std::int64_t end = smaller(job.x.rows, (group + 1) * kPackTokens);
+  for (std::int64_t t = group * kPackTokens; t < end; ++t) {
+    pack_row<typename D::S, D::kX>(job.x, t, packed + t * packed_stride<typename D::X>(job.x.cols));
+  }
+}
+
+template <class D>
+void dot_run(const RowsJob& job, std::int64_t begin, std::int64_t end) {
+  using S = typename D::S;
+  constexpr int kTokens = S::kTileTokens;
+  const bool gated = job.gate.data != nullptr;
+  alignas(64) float sums[kTokens * kRowBlock];
+  alignas(64) float gate_sums[kTokens * kRowBlock];
+  DotTile<D> tile;
+  tile.x_stride = packed_stride<typename D::X>(job.x.cols);
+  tile.in = job.x.cols;
+  for (std::int64_t token = 0; token < job.x.rows; token += kTokens) {
+    const int tokens = static_cast<int>(smaller(kTokens, job.x.rows - token));
+    tile.x = static_cast<const typename D::X*>(job.packed) + token * tile.x_stride;
+    for (std::int64_t row = begin; row < end; row += kRowBlock) {
+      Prefetcher ahead = rows_ahead(job.w, row, token == 0);
+      tile.sums = sums;
+      dot_block_any<D>(tokens, job.w, row, tile, ahead);
+      if (gated) {
+        Prefetcher gate_ahead = rows_ahead(job.gate, row, token == 0);
+        tile.sums = gate_sums;
+        dot_block_any<D>(tokens, job.gate, row, tile, gate_ahead);
+      }
+      for (int t = 0; t < tokens; ++t) {
+        finish<S>(job, {token + t, row, smaller(kRowBlock, end - row), sums + t * kRowBlock,
+                        gated ? gate_sums + t * kRowBlock : nullptr});
+      }
+    }
+  }
+}
+
+template <class D>
+constexpr RowsKernel dot_kernel() {
+  return {dot_packed_bytes<D>, dot_pack<D, RowsJob>, dot_run<D>};
+}
+
+}  // namespace
+}  // namespace dejavu
