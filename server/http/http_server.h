@@ -12,15 +12,18 @@ namespace dejavu {
 
 class HttpServer {
  public:
-  // Binds at once; the error names host and port. Serves until stop().
+  // Binds at once; the error names host and port. Serves until stop(). `service` and `metrics`
+  // must outlive the server.
   static Result<std::unique_ptr<HttpServer>> start(const HttpOptions& options,
                                                    GenerationService& service, Metrics& metrics);
   virtual ~HttpServer() = default;
 
   virtual int port() const = 0;  // the one bound, when options said 0
-  // Stops accepting; requests in flight go on.
+  // Requests in flight go on and new ones are still answered (the service refuses generation,
+  // /ready says draining), but every response closes its connection.
   virtual void drain() = 0;
-  // Closes everything and joins the threads. Idempotent.
+  // Cancels the calls that still run, lets replies be written for a moment, closes everything and
+  // joins the threads. Idempotent.
   virtual void stop() = 0;
 };
 

@@ -1,0 +1,41 @@
+// Paths and methods.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace dejavu {
+
+enum class Endpoint {
+  kCompletions,
+  kChat,
+  kModels,
+  kModel,
+  kTokenize,
+  kDetokenize,
+  kApplyTemplate,
+  kVersion,
+  kHealth,
+  kReady,
+  kMetrics,
+  kOpenApi,
+  kIndex,
+};
+
+struct Route {
+  Endpoint endpoint = Endpoint::kIndex;
+  bool post = false;  // POST, otherwise GET and HEAD
+  bool needs_no_key = false;
+  std::string model;  // kModel: the id in the path
+
+  const char* allow() const { return post ? "POST, OPTIONS" : "GET, HEAD, OPTIONS"; }
+  bool allows(std::string_view method) const {
+    return post ? method == "POST" : method == "GET" || method == "HEAD";
+  }
+};
+
+// False when nothing is served at `path`. The prefix /v1 is optional everywhere, and so is a
+// slash at the end.
+bool find_route(std::string_view path, Route& route);
+
+}  // namespace dejavu
