@@ -3,6 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "server/error_status.h"
+
 namespace dejavu {
 namespace {
 
@@ -49,28 +51,6 @@ HttpResponse response_of(int status, const Error& error) {
 }
 
 }  // namespace
-
-int http_status(ErrorCode code) {
-  switch (code) {
-    case ErrorCode::kInvalidArgument:
-      return 400;
-    case ErrorCode::kUnauthenticated:
-      return 401;
-    case ErrorCode::kNotFound:
-      return 404;
-    case ErrorCode::kResourceExhausted:
-      return 429;
-    case ErrorCode::kCancelled:
-      return 499;
-    case ErrorCode::kUnavailable:
-      return 503;
-    case ErrorCode::kDeadlineExceeded:
-      return 504;
-    case ErrorCode::kInternal:
-      break;
-  }
-  return 500;
-}
 
 std::string error_body(const Error& error) { return body_of(http_status(error.code), error); }
 

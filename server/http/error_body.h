@@ -8,7 +8,6 @@
 
 namespace dejavu {
 
-int http_status(ErrorCode code);
 std::string error_body(const Error& error);
 
 // The whole refusal; 429 and 503 carry Retry-After, 401 WWW-Authenticate.

@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <condition_variable>
 #include <mutex>
 #include <thread>
 #include <unordered_set>

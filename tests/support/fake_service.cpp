@@ -23,7 +23,8 @@ std::vector<std::int32_t> bytes_of(const std::string& text) {
 }
 
 Error scripted_error(const std::string& kind) {
-  if (kind == "queue") return {ErrorCode::kResourceExhausted, "The queue is full.", {}, "queue_full"};
+  if (kind == "queue")
+    return {ErrorCode::kResourceExhausted, "The queue is full.", {}, "queue_full"};
   if (kind == "loading") return {ErrorCode::kUnavailable, "The model is loading.", {}, "loading"};
   if (kind == "model") return {ErrorCode::kNotFound, "No such model.", "model", "model_not_found"};
   if (kind == "deadline") return {ErrorCode::kDeadlineExceeded, "Too late.", {}, {}};
@@ -125,7 +126,9 @@ void FakeService::answer(const GenerateRequest& request, GenerationSink& sink) c
       delta.usage = summary.usage;
       if (request.stream) {
         sink.on_text(delta);
-        delta = TextDelta{.choice = delta.choice, .usage = delta.usage};
+        delta.text.clear();
+        delta.logprobs.clear();
+        delta.prompt_logprobs.clear();
       }
       delta.text += tail;
       if (request.sampling.logprobs)
