@@ -40,10 +40,10 @@ Connection::Task<bool> CallRelay::run(GenerateRequest request) {
   Connection& connection = *args_.connection;
   const auto silence = std::chrono::duration_cast<Connection::Clock::duration>(
       std::chrono::duration<double>(args_.context.options.ping_seconds));
-  connection.start_watch();
   // Leaving this scope drops the call, which cancels what still runs.
   const std::shared_ptr<GenerationCall> call =
       args_.context.service.generate(std::move(request), events_);
+  connection.start_watch();
   auto last_write = Connection::Clock::now();
   while (!connection.gone()) {
     take_events();

@@ -56,6 +56,7 @@ bool Connection::stop_deadline() {
 Connection::Task<bool> Connection::wait_for_request(Clock::duration idle_limit) {
   start_deadline(idle_limit);
   idle_ = true;
+  answered_ = false;
   while (!stopping_) {
     // Empty lines before a request are skipped (RFC 9112, 2.2).
     const auto* bytes = static_cast<const char*>(buffer_.data().data());
@@ -89,6 +90,7 @@ Connection::Task<Connection::ErrorCode> Connection::read_body(Parser& parser,
 }
 
 Connection::Task<bool> Connection::write(std::string_view bytes) {
+  answered_ = true;
   while (!bytes.empty() && !gone_) {
     const std::string_view slice = bytes.substr(0, kWriteSlice);
     start_deadline(kWriteStall);

@@ -40,6 +40,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void start_watch();
   Task<void> stop_watch();
   bool gone() const { return gone_; }
+  // Whether the present request was answered, in part at least.
+  bool answered() const { return answered_; }
 
   // Sleeps until signal() or `until`.
   Task<void> pause(Clock::time_point until);
@@ -73,6 +75,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool watching_ = false;
   bool watch_stopping_ = false;
   bool gone_ = false;
+  bool answered_ = false;
 };
 
 }  // namespace dejavu

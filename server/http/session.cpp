@@ -80,12 +80,18 @@ bool hung_up(Connection::ErrorCode error) {
 }  // namespace
 
 Session::Task<void> Session::run() {
+  std::string failure;
   try {
     while (co_await serve_one()) {
     }
     if (!connection_->gone()) co_await connection_->linger();
-  } catch (const std::exception&) {
-    // Nothing more can be said on this connection; the others go on.
+  } catch (const std::exception& error) {
+    failure = error.what();
+  }
+  if (!failure.empty() && !connection_->answered()) {
+    client_keeps_alive_ = false;
+    co_await respond(error_response(
+        Error{ErrorCode::kInternal, "The server failed on this request: " + failure, {}, {}}));
   }
   connection_->close();
 }

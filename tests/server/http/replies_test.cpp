@@ -29,9 +29,9 @@ TEST_CASE("a completion carries what OpenAI, vLLM and llama.cpp clients read") {
 
 TEST_CASE("choices count prompt by prompt, streamed or not") {
   const HttpFixture http;
-  const HttpReply whole = http.post("/completions", R"({"prompt":["a","b"],"n":2})");
+  const json whole = http.post("/completions", R"({"prompt":["a","b"],"n":2})").json();
   std::vector<std::string> texts;
-  for (const json& choice : whole.json()["choices"]) {
+  for (const json& choice : whole["choices"]) {
     CHECK(choice["index"] == texts.size());
     texts.push_back(choice["text"]);
   }
