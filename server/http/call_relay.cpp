@@ -24,25 +24,26 @@ std::string model_name(const GenerationService& service, const std::string& aske
 
 }  // namespace
 
-CallRelay::CallRelay(Args args, const GenerateBody& body)
+CallRelay::CallRelay(Args args, GenerateBody body)
     : args_(std::move(args)), stream_(body.request.stream) {
   const GenerationService& service = args_.context.service;
   format_ = ReplyFormat::make(
       body, {args_.request.request_id, model_name(service, body.request.model),
              service.system_fingerprint(), static_cast<std::int64_t>(std::time(nullptr))});
+  request_ = std::move(body.request);
   events_ =
       std::make_shared<CallEvents>([connection = args_.connection] { connection->post_signal(); });
 }
 
 CallRelay::~CallRelay() { events_->close(); }
 
-Connection::Task<bool> CallRelay::run(GenerateRequest request) {
+Connection::Task<bool> CallRelay::run() {
   Connection& connection = *args_.connection;
   const auto silence = std::chrono::duration_cast<Connection::Clock::duration>(
       std::chrono::duration<double>(args_.context.options.ping_seconds));
   // Leaving this scope drops the call, which cancels what still runs.
   const std::shared_ptr<GenerationCall> call =
-      args_.context.service.generate(std::move(request), events_);
+      args_.context.service.generate(std::move(request_), events_);
   connection.start_watch();
   auto last_write = Connection::Clock::now();
   while (!connection.gone()) {

@@ -21,13 +21,13 @@ class CallRelay {
     WireOptions wire;  // keep_alive, request_id and, for streams, the framing
   };
 
-  CallRelay(Args args, const GenerateBody& body);
+  CallRelay(Args args, GenerateBody body);
   ~CallRelay();
   CallRelay(const CallRelay&) = delete;
   CallRelay& operator=(const CallRelay&) = delete;
 
   // Serves the call to its end; false when the connection must close.
-  Connection::Task<bool> run(GenerateRequest request);
+  Connection::Task<bool> run();
 
  private:
   // What one round of events adds to the reply.
@@ -41,6 +41,7 @@ class CallRelay {
   Args args_;
   std::shared_ptr<CallEvents> events_;
   std::unique_ptr<ReplyFormat> format_;
+  GenerateRequest request_;
   bool stream_;
   std::vector<TextDelta> choices_;  // of a reply that is not streamed
   std::string pending_;             // events not yet written
