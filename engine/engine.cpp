@@ -1,5 +1,7 @@
 #include "engine/engine.h"
 
+#include <algorithm>
+
 #include "engine/engine_create.h"
 #include "engine/kv_sizing.h"
 #include "engine/step_loop.h"
@@ -18,8 +20,8 @@ Result<std::unique_ptr<Engine>> create_engine(Backend& backend, std::unique_ptr<
   auto cache = KvCache::create(backend, model->kv_shape(), *pages);
   if (!cache) return tl::unexpected(cache.error());
   const SchedulerLimits limits{options.max_num_seqs, options.max_num_batched_tokens,
-                               options.max_logit_rows, model->max_model_len(),
-                               options.prefix_caching};
+                               std::max(options.max_logit_rows, options.max_num_seqs),
+                               model->max_model_len(), options.prefix_caching};
   auto runner = StepRunner::create({backend,
                                     *model,
                                     std::move(*cache),

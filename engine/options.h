@@ -9,8 +9,8 @@ namespace dejavu {
 struct EngineOptions {
   int max_num_seqs = 128;             // sequences in one step
   int max_num_batched_tokens = 2048;  // token budget of one step
-  // Rows of logits in one step, at most; TransformerOptions::max_logit_rows must be as many. Also
-  // bounds the sequences in one step.
+  // Rows of logits in one step, at most, and never fewer than max_num_seqs: the least that
+  // TransformerOptions::max_logit_rows may be.
   int max_logit_rows = 256;
   int max_queued = 512;  // sequences waiting beyond those running; more: RESOURCE_EXHAUSTED
   std::size_t kv_cache_bytes = 0;  // 0: from what memory is left
