@@ -9,7 +9,9 @@
 #include <unordered_map>
 #include <utility>
 
+#include "server/admin/request_log.h"
 #include "server/call.h"
+#include "server/error_status.h"
 #include "server/request_identity.h"
 
 namespace dejavu {
@@ -117,13 +119,10 @@ class ServiceImpl final : public GenerationService {
     if (request.request_id.empty()) request.request_id = request_id_or_new({});
     CallSetup setup;
     setup.model = model();
-    int sequences = 0;
-    if (auto admitted = admit(setup.model.get(), request)) {
-      sequences = *admitted;
-      if (request.model.empty()) request.model = setup.model->names.front();
-    } else {
-      setup.refusal = admitted.error();
-    }
+    if (request.model.empty() && setup.model != nullptr) request.model = setup.model->names.front();
+    const auto admitted = admit(setup.model.get(), request);
+    if (!admitted) setup.refusal = admitted.error();
+    const int sequences = admitted.value_or(0);
     setup.request = std::move(request);
     setup.sink = std::move(sink);
     setup.pool = pool_;
@@ -138,6 +137,18 @@ class ServiceImpl final : public GenerationService {
     }
     call->signal();
     return std::make_shared<CallHandle>(std::move(call));
+  }
+
+  void record_refusal(const GenerateRequest& request, const Error& error) override {
+    RequestRecord record;
+    record.request_id = request.request_id;
+    record.trace_id = request.trace_id;
+    record.api = request.api;
+    record.model = request.model;
+    record.outcome = error_code_name(error.code);
+    record.status = http_status(error.code);
+    metrics_.record_request(record);
+    log_request(record, std::nullopt);
   }
 
   Result<std::vector<std::int32_t>> tokenize(const TokenizeRequest& request) override {

@@ -186,6 +186,9 @@ class GenerationService {
 
   virtual std::shared_ptr<GenerationCall> generate(GenerateRequest request,
                                                    std::shared_ptr<GenerationSink> sink) = 0;
+  // Counts and logs a request that its front refused (malformed, no API key) and that generate()
+  // therefore never saw.
+  virtual void record_refusal(const GenerateRequest& /*request*/, const Error& /*error*/) {}
   virtual Result<std::vector<std::int32_t>> tokenize(const TokenizeRequest& request) = 0;
   virtual Result<std::string> detokenize(const std::string& model,
                                          const std::vector<std::int32_t>& ids) = 0;

@@ -32,6 +32,14 @@ Status check_numbers(const SamplingFields& fields) {
       return invalid(std::string(name) + " must be a finite number", name);
     }
   }
+  for (const auto& [name, value] : {std::pair{"logprobs", &fields.logprobs},
+                                    std::pair{"prompt_logprobs", &fields.prompt_logprobs}}) {
+    if (*value && (**value < 0 || **value > kMaxLogprobs)) {
+      return invalid(std::string(name) + " must be from 0 to " + std::to_string(kMaxLogprobs) +
+                         ", got " + std::to_string(**value),
+                     name);
+    }
+  }
   if (fields.top_k && *fields.top_k < -1) {
     return invalid(
         "top_k must be -1 or 0 (all tokens) or at least 1, got " + std::to_string(*fields.top_k),

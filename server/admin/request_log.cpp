@@ -10,17 +10,21 @@ namespace {
 
 double milliseconds(double seconds) { return std::round(seconds * 1e6) / 1e3; }
 
+nlohmann::ordered_json or_null(const std::string& text) {
+  return text.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(text);
+}
+
 }  // namespace
 
 void log_request(const RequestRecord& record, const std::optional<std::string>& prompt) {
   nlohmann::ordered_json fields;
   fields["request_id"] = record.request_id;
-  if (!record.trace_id.empty()) fields["trace_id"] = record.trace_id;
+  fields["trace_id"] = or_null(record.trace_id);
   fields["api"] = record.api;
   fields["model"] = record.model;
   fields["status"] = record.status;
   fields["outcome"] = record.outcome;
-  if (!record.finish_reason.empty()) fields["finish_reason"] = record.finish_reason;
+  fields["finish_reason"] = or_null(record.finish_reason);
   fields["prompt_tokens"] = record.prompt_tokens;
   fields["cached_tokens"] = record.cached_tokens;
   fields["completion_tokens"] = record.completion_tokens;

@@ -64,6 +64,7 @@ ResponseHead make_head(const GenerateArgs& args, const std::string& request_id) 
   return head;
 }
 
+// The message as a native request, with what the call's metadata and deadline say.
 Result<GenerateRequest> make_request(const GenerateArgs& args) {
   if (auto status = check_api_key(args.context, args.options); !status) {
     return tl::unexpected(status.error());
@@ -71,7 +72,6 @@ Result<GenerateRequest> make_request(const GenerateArgs& args) {
   auto request = to_native(args.message);
   if (!request) return request;
   request->stream = args.stream;
-  request->trace_id = trace_id_of(metadata_value(args.context, "traceparent"));
   if (const auto left = client_timeout_ms(args.context)) {
     request->timeout_ms = request->timeout_ms ? std::min(*request->timeout_ms, *left) : *left;
   }
@@ -81,14 +81,21 @@ Result<GenerateRequest> make_request(const GenerateArgs& args) {
 // Announces the request's id and hands the request to the service with `sink`, or tells the sink
 // what is wrong with it. The sink may be gone on return.
 void start_call(const GenerateArgs& args, const std::shared_ptr<CancelSlot>& slot,
-                std::string request_id, GenerationSink& sink) {
+                const std::string& request_id, GenerationSink& sink) {
   args.context.AddInitialMetadata("x-request-id", request_id);
-  auto request = make_request(args);
-  if (!request) return sink.on_error(request.error());
-  request->request_id = std::move(request_id);
+  auto made = make_request(args);
+  GenerateRequest request = made ? *std::move(made) : GenerateRequest{};
+  request.api = "grpc";
+  request.request_id = request_id;
+  request.trace_id = trace_id_of(metadata_value(args.context, "traceparent"));
+  if (!made) {
+    request.model = args.message.model();
+    args.service.record_refusal(request, made.error());
+    return sink.on_error(made.error());
+  }
   // The sink is the reactor, which lives until its end has been told: nothing to own here.
   const std::shared_ptr<GenerationSink> borrowed(std::shared_ptr<void>(), &sink);
-  slot->set(args.service.generate(std::move(*request), borrowed));
+  slot->set(args.service.generate(std::move(request), borrowed));
 }
 
 class UnaryReactor final : public grpc::ServerUnaryReactor, public GenerationSink {
@@ -186,20 +193,20 @@ class StreamReactor final : public grpc::ServerWriteReactor<v1::GenerateStreamRe
 }  // namespace
 
 grpc::ServerUnaryReactor* start_generate(const GenerateArgs& args, v1::GenerateResponse& response) {
-  auto id = request_id_or_new(metadata_value(args.context, "x-request-id"));
+  const auto id = request_id_or_new(metadata_value(args.context, "x-request-id"));
   make_head(args, id).fill(response);
   auto slot = std::make_shared<CancelSlot>();
   auto* reactor = new UnaryReactor(args.context, response, slot);
-  start_call(args, slot, std::move(id), *reactor);
+  start_call(args, slot, id, *reactor);
   return reactor;
 }
 
 grpc::ServerWriteReactor<v1::GenerateStreamResponse>* start_generate_stream(
     const GenerateArgs& args) {
-  auto id = request_id_or_new(metadata_value(args.context, "x-request-id"));
+  const auto id = request_id_or_new(metadata_value(args.context, "x-request-id"));
   auto slot = std::make_shared<CancelSlot>();
   auto* reactor = new StreamReactor(args.context, make_head(args, id), slot);
-  start_call(args, slot, std::move(id), *reactor);
+  start_call(args, slot, id, *reactor);
   return reactor;
 }
 

@@ -127,7 +127,6 @@ Result<GenerateRequest> to_native(const v1::GenerateRequest& message) {
   auto inputs = prompts(message);
   if (!inputs) return tl::unexpected(inputs.error());
   GenerateRequest request;
-  request.api = "grpc";
   request.model = message.model();
   request.prompts = std::move(*inputs);
   request.n = message.has_n() ? message.n() : 1;

@@ -7,7 +7,7 @@
 
 namespace dejavu {
 
-// Everything but ids and the deadline, which come with the call's metadata.
+// Everything but the API's name, the ids and the deadline, which are the call's.
 Result<GenerateRequest> to_native(const v1::GenerateRequest& message);
 Result<TokenizeRequest> to_native(const v1::TokenizeRequest& message);
 

@@ -1,0 +1,108 @@
+"""/metrics of a started daemon, read by Prometheus' own tools, and counted against what was asked."""
+
+import shutil
+import subprocess
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+COUNTERS = {"_total", "_count", "_sum", "_bucket"}
+
+
+def scrape(daemon):
+    """Every sample: (name, labels) → value."""
+    samples = {}
+    for family in text_string_to_metric_families(daemon.get("/metrics").text):
+        for sample in family.samples:
+            key = (sample.name, tuple(sorted(sample.labels.items())))
+            assert key not in samples, f"{key} twice"
+            samples[key] = sample.value
+    return samples
+
+
+def value(samples, name, **labels):
+    return samples[(name, tuple(sorted(labels.items())))]
+
+
+def test_content_type(daemon):
+    answer = daemon.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+
+def test_promtool_has_no_complaint(daemon):
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian package prometheus)")
+    check = subprocess.run(
+        [promtool, "check", "metrics"],
+        input=daemon.get("/metrics").content,
+        capture_output=True,
+        timeout=30,
+    )
+    assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
+
+
+def test_names_are_ours_and_every_label_value_is_there(daemon):
+    samples = scrape(daemon)
+    for name, labels in samples:
+        assert name.startswith(("dejavu_", "process_"))
+        assert ":" not in name
+        assert len(labels) <= 3
+    outcomes = {dict(labels)["outcome"] for name, labels in samples if name == "dejavu_requests_total"}
+    assert {"stop", "length", "cancelled", "invalid_argument", "not_found", "resource_exhausted"} <= outcomes
+    for api in ("completions", "chat", "grpc"):
+        for outcome in outcomes:
+            assert value(samples, "dejavu_requests_total", api=api, outcome=outcome) >= 0
+    card = daemon.get("/v1/models").json()["data"][0]
+    infos = [dict(labels) for name, labels in samples if name == "dejavu_model_info"]
+    assert [info["model"] for info in infos] == [card["id"]]
+    assert set(infos[0]) == {"model", "dtype", "device"}
+    assert value(samples, "dejavu_build_info", version=daemon.get("/version").json()["version"]) == 1
+    assert value(samples, "dejavu_ready") == 1
+    assert value(samples, "dejavu_inter_token_latency_seconds_bucket", le="0.0002") >= 0
+    assert value(samples, "process_resident_memory_bytes") > 1e6
+    assert value(samples, "process_open_fds") > 0
+
+
+def test_counters_grow_by_what_was_asked(daemon):
+    body = {"prompt": "A hill and a tree", "max_tokens": 9, "temperature": 0, "ignore_eos": True}
+    before = scrape(daemon)
+    usage = daemon.post("/v1/completions", body).json()["usage"]
+    assert daemon.post("/v1/completions", {**body, "temperature": -1}).status_code == 400
+    after = scrape(daemon)
+
+    def grown(name, **labels):
+        return value(after, name, **labels) - value(before, name, **labels)
+
+    assert grown("dejavu_requests_total", api="completions", outcome="length") == 1
+    assert grown("dejavu_requests_total", api="completions", outcome="invalid_argument") == 1
+    assert grown("dejavu_prompt_tokens_total") == usage["prompt_tokens"]
+    assert grown("dejavu_generation_tokens_total") == usage["completion_tokens"] == 9
+    assert grown("dejavu_time_to_first_token_seconds_count") == 1
+    assert grown("dejavu_inter_token_latency_seconds_count") == 8
+    assert grown("dejavu_e2e_request_latency_seconds_count") == 1
+    assert grown("dejavu_request_queue_time_seconds_count") == 1
+    assert grown("dejavu_step_duration_seconds_count") >= 9
+    assert grown("dejavu_step_batch_size_sum") >= 9
+    for key, old in before.items():
+        if any(key[0].endswith(suffix) for suffix in COUNTERS):
+            assert after[key] >= old, f"{key} fell"
+
+
+def test_prefix_hits_are_a_pair_of_counters(daemon):
+    story = "There was a small house by the river where a painter lived with a grey cat. " * 4
+    body = {"prompt": story, "max_tokens": 1, "cache_salt": "metrics"}
+    first = daemon.post("/v1/completions", body).json()["usage"]
+    before = scrape(daemon)
+    second = daemon.post("/v1/completions", body).json()["usage"]
+    after = scrape(daemon)
+    cached = second["prompt_tokens_details"]["cached_tokens"]
+    assert cached > 0
+    assert first["prompt_tokens_details"]["cached_tokens"] == 0
+    hits = value(after, "dejavu_prefix_cache_hits_total") - value(before, "dejavu_prefix_cache_hits_total")
+    queries = value(after, "dejavu_prefix_cache_queries_total") - value(
+        before, "dejavu_prefix_cache_queries_total"
+    )
+    assert hits == cached
+    assert hits <= queries <= second["prompt_tokens"]
