@@ -103,6 +103,14 @@ Result<std::size_t> Checkpoint::check(const TensorSpec& spec) const {
   return entry.data.size();
 }
 
+void Checkpoint::begin(const TensorSpec& spec) const {
+  expect_read(tensors_.find(spec.name)->second.entry.data);
+}
+
+void Checkpoint::end(const TensorSpec& spec) const {
+  release_pages(tensors_.find(spec.name)->second.entry.data);
+}
+
 void Checkpoint::read(const TensorSpec& spec, const TensorSlice& slice) const {
   const SafetensorsEntry& entry = tensors_.find(spec.name)->second.entry;
   copy_slice({entry.data.data(), *float_type(entry.dtype), spec.rows(), spec.cols(), spec.cols()},

@@ -23,6 +23,8 @@ class Checkpoint : public WeightSource {
   std::optional<DType> stored_dtype(std::string_view tensor) const;
 
   Result<std::size_t> check(const TensorSpec& spec) const override;
+  void begin(const TensorSpec& spec) const override;
+  void end(const TensorSpec& spec) const override;
   void read(const TensorSpec& spec, const TensorSlice& slice) const override;
 
  private:

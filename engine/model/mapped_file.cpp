@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <string>
 #include <utility>
@@ -33,7 +34,26 @@ class Descriptor {
   int value_;
 };
 
+// Hints work on whole pages: those that lie inside the part, or those it touches.
+enum class Pages { kInside, kTouched };
+
+void advise(std::span<const std::byte> part, Pages pages, int advice) {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto first = reinterpret_cast<std::uintptr_t>(part.data());
+  const auto last = first + part.size();
+  const auto up = [page](std::uintptr_t at) { return (at + page - 1) / page * page; };
+  const std::uintptr_t begin = pages == Pages::kInside ? up(first) : first / page * page;
+  const std::uintptr_t end = pages == Pages::kInside ? last / page * page : up(last);
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, advice);
+}
+
 }  // namespace
+
+void expect_read(std::span<const std::byte> part) {
+  advise(part, Pages::kTouched, MADV_POPULATE_READ);
+}
+
+void release_pages(std::span<const std::byte> part) { advise(part, Pages::kInside, MADV_DONTNEED); }
 
 Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
   const Descriptor file(path);

@@ -32,4 +32,9 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
+// Hints about a part of a mapped file: it is about to be read whole; it will not be read again, so
+// its pages need not stay in memory. Both are free to do nothing.
+void expect_read(std::span<const std::byte> part);
+void release_pages(std::span<const std::byte> part);
+
 }  // namespace dejavu

@@ -36,6 +36,9 @@ class WeightSource {
   // Bytes stored for the tensor; fails, naming it, when it is missing, has another shape or a
   // dtype that is no float.
   virtual Result<std::size_t> check(const TensorSpec& spec) const = 0;
+  // Around the reads of a tensor, for sources that hold it outside memory.
+  virtual void begin(const TensorSpec& /*spec*/) const {}
+  virtual void end(const TensorSpec& /*spec*/) const {}
   // Reads and converts to out.dtype. Any thread; `spec` has passed check().
   virtual void read(const TensorSpec& spec, const TensorSlice& slice) const = 0;
 };

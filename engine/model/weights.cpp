@@ -215,6 +215,7 @@ class Loader {
         static_cast<std::size_t>(fill.out.cols) * dtype_size(fill.out.dtype);
     const auto block =
         static_cast<std::int64_t>(std::max<std::size_t>(1, kStagingBytes / row_bytes));
+    for (const Piece& piece : fill.pieces) args_.source.begin(piece.spec);
     for (std::int64_t begin = 0; begin < fill.out.rows; begin += block) {
       const std::int64_t rows = std::min(block, fill.out.rows - begin);
       const std::size_t bytes = static_cast<std::size_t>(rows) * row_bytes;
@@ -230,6 +231,7 @@ class Loader {
         args_.progress(done_bytes_ + now, total_bytes_);
       }
     }
+    for (const Piece& piece : fill.pieces) args_.source.end(piece.spec);
     done_bytes_ += fill.stored_bytes;
     return {};
   }
