@@ -24,8 +24,16 @@ std::optional<Scaling> scaling_named(std::string_view name) {
 
 float positive(ConfigReader& in, std::string_view key, std::optional<float> fallback) {
   const float value = in.real(key, fallback);
-  if (value <= 0) in.refuse(key, "must be greater than 0");
+  if (!(value > 0) || std::isinf(value)) in.refuse(key, "must be finite and greater than 0");
   return value;
+}
+
+// The keys that may stand in either place.
+void read_base(ConfigReader& in, RopeConfig& rope) {
+  rope.theta = in.real("rope_theta", rope.theta);
+  if (rope.theta <= 1) in.refuse("rope_theta", "must be greater than 1");
+  if (in.real("partial_rotary_factor", 1.0F) != 1.0F)
+    in.refuse("partial_rotary_factor", "is not 1; partial rotation is not supported");
 }
 
 float yarn_magnitude(float factor, float mscale) {
@@ -47,14 +55,14 @@ void read_yarn(ConfigReader& in, RopeConfig& rope) {
 
 // The keys inside rope_parameters or rope_scaling.
 void read_scaling(ConfigReader& in, RopeConfig& rope) {
+  for (const std::string_view kind : {"full_attention", "sliding_attention"})
+    if (in.has(kind)) return in.refuse(kind, "sets RoPE for one kind of layer; not supported");
   const std::string_view key = in.has("rope_type") ? "rope_type" : "type";
   const std::string name = in.text(key, "default");
   const std::optional<Scaling> scaling = scaling_named(name);
   if (!scaling) return in.unsupported(key, name, kScalings);
   rope.scaling = *scaling;
-  rope.theta = positive(in, "rope_theta", rope.theta);
-  if (in.real("partial_rotary_factor", 1.0F) != 1.0F)
-    in.refuse("partial_rotary_factor", "is not 1; partial rotation is not supported");
+  read_base(in, rope);
   if (rope.scaling == Scaling::kNone) return;
   rope.factor = in.real("factor");
   if (rope.factor < 1) in.refuse("factor", "must be at least 1");
@@ -137,11 +145,8 @@ std::vector<double> frequencies_of(const RopeConfig& rope, int head_dim, int len
 
 RopeConfig read_rope(ConfigReader& in, int max_position) {
   RopeConfig rope;
-  rope.original_max_position =
-      in.integer("original_max_position_embeddings", kPositions, max_position);
-  rope.theta = positive(in, "rope_theta", rope.theta);
-  if (in.real("partial_rotary_factor", 1.0F) != 1.0F)
-    in.refuse("partial_rotary_factor", "is not 1; partial rotation is not supported");
+  rope.original_max_position = max_position;
+  read_base(in, rope);
   const std::string_view key = in.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
   if (!in.has(key)) return rope;
   if (!in.at(key).is_object()) {
@@ -151,7 +156,11 @@ RopeConfig read_rope(ConfigReader& in, int max_position) {
   ConfigReader nested = in.nested(key);
   read_scaling(nested, rope);
   in.adopt(nested);
-  if (rope.scaling == Scaling::kDynamic) rope.original_max_position = max_position;
+  // As in transformers: the key beside the scaling wins, and dynamic scaling knows neither.
+  if (rope.scaling == Scaling::kYarn || rope.scaling == Scaling::kLlama3) {
+    rope.original_max_position =
+        in.integer("original_max_position_embeddings", kPositions, rope.original_max_position);
+  }
   return rope;
 }
 

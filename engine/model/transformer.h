@@ -51,8 +51,8 @@ class Transformer {
   virtual KvCacheShape kv_shape() const = 0;
 
   // Runs one step and returns logits, F32 [logit_rows][vocab], backend memory valid until the next
-  // call. At most max_batch_tokens tokens and max_logit_rows rows; none of either is allowed to be
-  // negative, and no logit rows means no logits.
+  // call; null without logit rows. The batch holds at most max_batch_tokens tokens and
+  // max_logit_rows logit rows.
   virtual ConstMatrix forward(const StepBatch& batch, const KvCache& cache) = 0;
 };
 
