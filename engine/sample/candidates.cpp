@@ -1,6 +1,7 @@
 #include "engine/sample/candidates.h"
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <numeric>
 
@@ -31,14 +32,18 @@ float kth_largest(std::span<const float> values, std::size_t k, std::vector<floa
   return *kth();
 }
 
-void keep_top_k(std::span<const float> logits, int top_k, SampleScratch& scratch) {
-  const bool all = top_k <= 0 || static_cast<std::size_t>(top_k) >= logits.size();
-  const float bar = all ? kMinusInfinity
-                        : kth_largest(logits, static_cast<std::size_t>(top_k), scratch.selection);
+void keep_all(std::span<const float> logits, SampleScratch& scratch) {
+  scratch.ids.resize(logits.size());
+  std::iota(scratch.ids.begin(), scratch.ids.end(), 0);
+  scratch.weights.assign(logits.begin(), logits.end());
+}
+
+void keep_top_k(std::span<const float> logits, std::size_t k, SampleScratch& scratch) {
+  const float bar = kth_largest(logits, k, scratch.selection);
   scratch.ids.clear();
   scratch.weights.clear();
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] < bar || logits[i] == kMinusInfinity) continue;
+    if (logits[i] < bar) continue;
     scratch.ids.push_back(static_cast<std::int32_t>(i));
     scratch.weights.push_back(logits[i]);
   }
@@ -51,38 +56,54 @@ class TopP {
   TopP(SampleScratch& scratch, double p) : scratch_(scratch), p_(p) {}
 
   void apply(const std::vector<float>& distances) {
-    scratch_.masses.assign(kBuckets, 0.0);
+    // Beyond kMostNats there is no mass to speak of; a hot distribution uses less.
+    const float per_nat = kLastBucket / std::clamp(max_sane(distances), kLeastNats, kMostNats);
+    scratch_.buckets.resize(distances.size());
     for (std::size_t i = 0; i < distances.size(); ++i) {
-      scratch_.masses[bucket(distances[i])] += static_cast<double>(scratch_.weights[i]);
+      scratch_.buckets[i] =
+          static_cast<std::int32_t>(std::min(distances[i] * per_nat, kLastBucket));
     }
+    gather_masses();
     const double limit = p_ * std::accumulate(scratch_.masses.begin(), scratch_.masses.end(), 0.0);
-    std::size_t crossing = 0;
+    std::int32_t crossing = 0;
     double mass = 0;  // before the crossing bucket
-    while (crossing + 1 < kBuckets && mass + scratch_.masses[crossing] < limit) {
-      mass += scratch_.masses[crossing++];
+    for (; crossing + 1 < kBuckets; ++crossing) {
+      const double next = mass + scratch_.masses[static_cast<std::size_t>(crossing)];
+      if (next >= limit) break;
+      mass = next;
     }
     cut(distances, crossing, limit - mass);
   }
 
  private:
-  static constexpr std::size_t kBuckets = 400;
-  static constexpr float kBucketsPerNat = 16.0F;
+  static constexpr std::int32_t kBuckets = 400;
+  static constexpr float kLastBucket = kBuckets - 1;
+  static constexpr float kLeastNats = 1e-6F;
+  static constexpr float kMostNats = 25.0F;
 
-  static std::size_t bucket(float distance) {
-    const float scaled = distance * kBucketsPerNat;
-    return scaled < static_cast<float>(kBuckets - 1) ? static_cast<std::size_t>(scaled)
-                                                     : kBuckets - 1;
+  // Neighbours go to different sums: one that is added to again and again has to be waited for.
+  void gather_masses() {
+    constexpr std::size_t kWays = 4;
+    std::array<std::array<double, kBuckets>, kWays> masses = {};
+    for (std::size_t i = 0; i < scratch_.buckets.size(); ++i) {
+      masses[i % kWays][static_cast<std::size_t>(scratch_.buckets[i])] +=
+          static_cast<double>(scratch_.weights[i]);
+    }
+    scratch_.masses.assign(kBuckets, 0.0);
+    for (const auto& way : masses) {
+      for (std::size_t b = 0; b < way.size(); ++b) scratch_.masses[b] += way[b];
+    }
   }
 
   // Drops what lies beyond the crossing bucket and, inside it, all after `room` of mass is used up.
-  void cut(const std::vector<float>& distances, std::size_t crossing, double room) {
+  void cut(const std::vector<float>& distances, std::int32_t crossing, double room) {
     auto& order = scratch_.order;
     auto& weights = scratch_.weights;
     order.clear();
-    for (std::size_t i = 0; i < distances.size(); ++i) {
-      const std::size_t at = bucket(distances[i]);
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      const std::int32_t at = scratch_.buckets[i];
       if (at == crossing && weights[i] > 0) order.push_back(static_cast<std::int32_t>(i));
-      if (at > crossing) weights[i] = 0;
+      weights[i] = at > crossing ? 0.0F : weights[i];
     }
     std::sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) {
       const float da = distances[static_cast<std::size_t>(a)];
@@ -108,7 +129,11 @@ class TopP {
 
 void select_candidates(std::span<const float> logits, float top, const SamplingParams& params,
                        SampleScratch& scratch) {
-  keep_top_k(logits, params.top_k, scratch);
+  if (params.top_k > 0 && static_cast<std::size_t>(params.top_k) < logits.size()) {
+    keep_top_k(logits, static_cast<std::size_t>(params.top_k), scratch);
+  } else {
+    keep_all(logits, scratch);
+  }
   auto& weights = scratch.weights;
   auto& distances = scratch.selection;
   distances.resize(weights.size());

@@ -27,6 +27,7 @@ namespace {
 
 // Fills `out.top_*` with the `count` most likely tokens, by logit, then lowest id.
 void find_alternatives(std::span<const float> logits, int count, SampleOutput& out) {
+  if (count == 0) return;
   float* values = out.top_logprobs;
   std::int32_t* tokens = out.top_tokens;
   int kept = 0;
@@ -65,11 +66,9 @@ void score_row(std::span<const float> logits, std::int32_t token, int alternativ
 
   const auto index = static_cast<std::size_t>(token);
   const float value = sane(logits[index]);
-  int above = 0;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    const float other = sane(logits[i]);
-    above += static_cast<int>(other > value) + static_cast<int>(other == value && i < index);
-  }
+  int above = 0;  // equal ones rank by id
+  for (const float other : logits.first(index)) above += static_cast<int>(sane(other) >= value);
+  for (const float other : logits.subspan(index)) above += static_cast<int>(sane(other) > value);
   out.token = token;
   out.logprob = logprob(value);
   out.rank = above + 1;

@@ -29,13 +29,13 @@ double block_sum(std::span<const float> values, Term term) {
   for (std::size_t begin = 0; begin < values.size(); begin += kBlock) {
     const std::span<const float> block =
         values.subspan(begin, values.size() - begin < kBlock ? values.size() - begin : kBlock);
+    float terms[kBlock] = {};
+    for (std::size_t i = 0; i < block.size(); ++i) terms[i] = term(block[i]);
     float lanes[kLanes] = {};
-    std::size_t i = 0;
-    for (; i + kLanes <= block.size(); i += kLanes) {
-      for (std::size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += term(block[i + lane]);
+    for (std::size_t i = 0; i < kBlock; i += kLanes) {
+      for (std::size_t lane = 0; lane < kLanes; ++lane) lanes[lane] += terms[i + lane];
     }
     double sum = 0;
-    for (; i < block.size(); ++i) sum += static_cast<double>(term(block[i]));
     for (const float lane : lanes) sum += static_cast<double>(lane);
     total += sum;
   }

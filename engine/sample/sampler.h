@@ -23,6 +23,7 @@ struct SampleScratch {
   std::vector<float> weights;     // of candidates, unnormalised; 0 = filtered out
   std::vector<float> selection;
   std::vector<double> masses;
+  std::vector<std::int32_t> buckets;
   std::vector<std::int32_t> order;
 };
 

@@ -176,3 +176,36 @@ TEST_CASE("preempted and recomputed an answer keeps its bits", "[bits]") {
   CHECK(ask_all(demo, our_questions()) == reference(dtype));
   CHECK(demo.engine->stats().preemptions > 0);
 }
+
+TEST_CASE("a prompt's log-probabilities keep their bits in chunks and past the row limit",
+          "[bits]") {
+  const auto score = [](double step_seconds, int threads) {
+    DemoEngine demo({.threads = threads, .step_seconds = step_seconds});
+    Question q = question(7, 400, 0);  // more positions than a step has logit rows
+    q.params.prompt_logprobs = 2;
+    Listener listener(0);
+    std::vector<SequenceRequest> requests;
+    requests.push_back(make_request(q.prompt, q.params, listener));
+    REQUIRE(demo.engine->submit(std::move(requests)));
+    CHECK(listener.wait().finish == FinishReason::kLength);
+    CHECK(listener.wait().tokens.empty());
+    std::vector<std::uint32_t> bits;
+    for (const TokenLogprob& entry : listener.stream()->prompt_logprobs) {
+      bits.push_back(std::bit_cast<std::uint32_t>(entry.logprob));
+      bits.push_back(static_cast<std::uint32_t>(entry.rank));
+      for (const auto& [token, logprob] : entry.top) {
+        bits.push_back(static_cast<std::uint32_t>(token));
+        bits.push_back(std::bit_cast<std::uint32_t>(logprob));
+      }
+    }
+    return bits;
+  };
+  const auto whole = score(1000, 1);
+  CHECK(whole.size() == 2 + 399 * 6);
+  CHECK(score(1e-9, 2) == whole);
+
+  // Without log-probabilities there is not one row of logits.
+  DemoEngine demo({});
+  CHECK(ask(*demo.engine, question(8, 40, 0).prompt, question(8, 40, 0).params).finish ==
+        FinishReason::kLength);
+}

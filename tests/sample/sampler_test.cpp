@@ -264,4 +264,9 @@ TEST_CASE("ranks and alternatives order by log-probability, then id", "[sample]"
   score_row(logits, 3, 20, output);  // more alternatives than tokens
   CHECK(output.rank == 5);
   CHECK(output.top_count == 5);
+  output = {};
+  score_row(logits, 1, 0, output);  // none asked for
+  CHECK(output.rank == 1);
+  CHECK(output.top_count == 0);
+  CHECK(output.top_tokens[0] == 0);
 }
