@@ -15,7 +15,7 @@ namespace {
 // many tokens it stays in L2 while the tokens pass.
 constexpr std::int64_t kItemBytes = std::int64_t{256} << 10;
 constexpr std::int64_t kManyTokensItemBytes = std::int64_t{512} << 10;
-constexpr std::int64_t kFewTokens = 32;
+constexpr std::int64_t kFewTokens = 16;
 constexpr std::int64_t kItemsPerThread = 4;
 // Rows a prefill attention item aims at: queries times the heads of a KV group.
 constexpr int kAttentionRows = 64;
@@ -23,7 +23,7 @@ constexpr int kAttentionRows = 64;
 constexpr std::int64_t kSmallWork = 8192;
 constexpr std::int64_t kMaxRanges = 16;
 constexpr std::int64_t kMinRangeInputs = 512;
-constexpr std::int64_t kRangeColumns = 1024;
+constexpr std::int64_t kRangeColumns = 2048;
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 std::int64_t round_up(std::int64_t a, std::int64_t to) { return ceil_div(a, to) * to; }

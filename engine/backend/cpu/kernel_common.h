@@ -63,7 +63,10 @@ void pack_row(const ConstMatrix& x, std::int64_t row, Element* to) {
   }
 }
 
-// Walks the bytes of the next rows line by line, ahead of their use, in address order.
+// What is fetched of a row before the hardware notices that it is being read.
+constexpr std::int64_t kHeadBytes = 256;
+
+// Walks the bytes of the next rows line by line, ahead of their use, in address order; into L2.
 class Prefetcher {
  public:
   Prefetcher(const void* first_row, std::int64_t stride_bytes, std::int64_t row_bytes,
@@ -75,7 +78,7 @@ class Prefetcher {
 
   void lines(int count) {
     for (int i = 0; i < count && left_ > 0; ++i) {
-      _mm_prefetch(row_ + at_, _MM_HINT_T0);
+      _mm_prefetch(row_ + at_, _MM_HINT_T1);
       at_ += 64;
       if (at_ >= row_bytes_) {
         at_ = 0;

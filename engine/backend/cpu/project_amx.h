@@ -11,6 +11,54 @@ namespace {
 struct AmxProject : Bf16Panel {
   using Tile = PanelTile<AmxProject>;
 
+  // 32 rows at a time: 32 columns of them are interleaved into one buffer while the tiles of the
+  // other are multiplied. Sums rest in memory.
+  static constexpr std::int64_t kStreamTokens = kTileRows;
+  static void stream(const ProjectJob& job, const RangePlace& at) {
+    alignas(64) Panel pairs[2][kTileRows * 32];
+    const TileShapes shapes(static_cast<int>(job.x.rows), kTileRows);
+    const std::int64_t sums_stride = partial_stride(job) * 4;
+    for (std::int64_t n = at.first; n < at.last; n += kTileInputs) {
+      _tile_loadd(4, packed_x<AmxProject>(job, 0, n), packed_stride<X>(job.x.cols) * 2);
+      Prefetcher ahead = inputs_ahead(job, at, n, kTileInputs);
+      interleave(job.w, n, at.begin, pairs[0]);
+      for (std::int64_t column = at.begin, turn = 0; column < at.end; column += 32, turn ^= 1) {
+        if (column + 32 < at.end) interleave(job.w, n, column + 32, pairs[turn ^ 1]);
+        ahead.lines(2);
+        float* sums = at.partial + column;
+        if (n == at.first) {
+          _tile_zero(0);
+          _tile_zero(1);
+        } else {
+          _tile_loadd(0, sums, sums_stride);
+          _tile_loadd(1, sums + 16, sums_stride);
+        }
+        stores_before_tiles();
+        _tile_loadd(6, pairs[turn], 128);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(7, pairs[turn] + 16, 128);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_stored(0, sums, sums_stride);
+        _tile_stored(1, sums + 16, sums_stride);
+      }
+    }
+  }
+
+  // Rows [n, n + 32), columns [column, column + 32) as two tiles side by side.
+  static void interleave(const ConstMatrix& w, std::int64_t n, std::int64_t column, Panel* to) {
+    const auto* row = static_cast<const std::uint16_t*>(w.data) + n * w.stride + column;
+    const std::int64_t left = w.cols - column;
+#pragma GCC unroll 4
+    for (std::int64_t i = 0; i < kTileInputs; i += 2) {
+      const __m512i even = columns(row, n + i < w.rows ? left : 0);
+      const __m512i odd = columns(row + w.stride, n + i + 1 < w.rows ? left : 0);
+      _mm512_store_si512(to, _mm512_unpacklo_epi16(even, odd));
+      _mm512_store_si512(to + 16, _mm512_unpackhi_epi16(even, odd));
+      row += 2 * w.stride;
+      to += 32;
+    }
+  }
+
   // One token tile (m tokens) by the panel's 64 columns.
   static void multiply_tile(const Tile& tile, std::int64_t token, std::int64_t m) {
     const std::int64_t stride = tile.stride * 4;

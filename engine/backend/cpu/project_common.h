@@ -3,7 +3,9 @@
 // its range and takes the range's inputs in order; a range's partials may rest in memory between
 // two panels, which changes no bit. Inputs that are exactly zero leave every sum as it is, so a
 // caller may leave out their rows (the sparse modes do; this op reads every row).
-// P says how a panel is packed and multiplied: see FmaProject, Bf16Project, AmxProject.
+// With very few tokens no panel is needed: a few rows stream by in memory order and every sum takes
+// their inputs in turn.
+// P says how a panel is packed and multiplied: see LaneProject and AmxProject.
 #pragma once
 
 #include "engine/backend/cpu/kernel_common.h"
@@ -66,13 +68,30 @@ inline std::int64_t partial_size(const ProjectJob& job) {
   return round_up(job.x.rows, kPackTokens) * partial_stride(job);
 }
 
+// Inputs [first, last) of a range and columns [begin, end), for few tokens.
+struct RangePlace {
+  std::int64_t first = 0;
+  std::int64_t last = 0;
+  std::int64_t begin = 0;
+  std::int64_t end = 0;
+  float* partial = nullptr;  // [tokens][partial_stride]
+};
+
+// The heads of the `count` rows behind row n, as in rows_ahead.
+inline Prefetcher inputs_ahead(const ProjectJob& job, const RangePlace& at_range, std::int64_t n,
+                               std::int64_t count) {
+  const std::int64_t next = n + count;
+  const std::int64_t size = element_bytes(job.w.dtype);
+  const std::int64_t columns = smaller(job.w.cols, at_range.end) - at_range.begin;
+  return Prefetcher(at(job.w, next, at_range.begin), job.w.stride * size,
+                    smaller(columns * size, kHeadBytes), smaller(count, job.w.rows - next));
+}
+
+// Through the panel: its inputs' rows come from memory once for all tokens.
 template <class P>
-void project_range(const ProjectJob& job, std::int64_t range, std::int64_t begin,
-                   std::int64_t end) {
+void range_by_panels(const ProjectJob& job, const RangePlace& at) {
   PanelBuffer<P> panel;
-  const std::int64_t first = range * job.range_length;
-  const std::int64_t last = smaller(job.w.rows, first + job.range_length);
-  const std::int64_t row_bytes = P::kWeightBytes * (smaller(job.w.cols, end) - begin);
+  const std::int64_t row_bytes = P::kWeightBytes * (smaller(job.w.cols, at.end) - at.begin);
   const auto prefetch_lines =
       static_cast<int>(P::kInputs * kColumnPanel * P::kWeightBytes / 64);  // as many as are used
   PanelTile<P> tile;
@@ -80,23 +99,32 @@ void project_range(const ProjectJob& job, std::int64_t range, std::int64_t begin
   tile.x_stride = packed_stride<typename P::X>(job.x.cols);
   tile.tokens = job.x.rows;
   tile.stride = partial_stride(job);
-  float* partial = job.partials + range * partial_size(job);
-  for (std::int64_t n = first; n < last; n += kFewInputs) {
-    const std::int64_t next = n + kFewInputs;
+  for (std::int64_t n = at.first; n < at.last; n += kFewInputs) {
+    const std::int64_t next = smaller(n + kFewInputs, at.last);
     Prefetcher ahead(
-        static_cast<const char*>(job.w.data) + (next * job.w.stride + begin) * P::kWeightBytes,
+        static_cast<const char*>(job.w.data) + (next * job.w.stride + at.begin) * P::kWeightBytes,
         job.w.stride * P::kWeightBytes, row_bytes,
-        next < job.w.rows ? smaller(kFewInputs, job.w.rows - next) : 0);
+        smaller(kFewInputs, smaller(at.last, job.w.rows) - next));
     tile.x = packed_x<P>(job, 0, n);
-    tile.steps = steps_of<P>(smaller(next, last) - n);
-    for (std::int64_t column = begin; column < end; column += kColumnPanel) {
-      P::pack(job.w, place<P>(job, n, smaller(next, last), column), panel.data,
+    tile.steps = steps_of<P>(next - n);
+    for (std::int64_t column = at.begin; column < at.end; column += kColumnPanel) {
+      P::pack(job.w, place<P>(job, n, next, column), panel.data,
               [&] { ahead.lines(prefetch_lines); });
-      tile.to = partial + column;
-      tile.from = n == first ? nullptr : tile.to;
+      tile.to = at.partial + column;
+      tile.from = n == at.first ? nullptr : tile.to;
       P::multiply(tile);
     }
   }
+}
+
+template <class P>
+void project_range(const ProjectJob& job, std::int64_t range, std::int64_t begin,
+                   std::int64_t end) {
+  const std::int64_t first = range * job.range_length;
+  const std::int64_t last = smaller(job.w.rows, first + job.range_length);
+  const RangePlace at{first, last, begin, end, job.partials + range * partial_size(job)};
+  if (job.x.rows <= P::kStreamTokens) return P::stream(job, at);
+  range_by_panels<P>(job, at);
 }
 
 // One token's outputs for columns [begin, end) from `ranges` partials, `step` floats apart.

@@ -52,6 +52,35 @@ struct LaneProject : L {
     }
   }
 
+  // Sums rest in memory; L::kStreamRows rows of two vectors at a time.
+  static constexpr std::int64_t kStreamTokens = 4;
+  static void stream(const ProjectJob& job, const RangePlace& at) {
+    constexpr std::int64_t kSteps = L::kStreamRows / L::kInputs;
+    const std::int64_t x_stride = packed_stride<typename L::X>(job.x.cols);
+    for (std::int64_t n = at.first; n < at.last; n += L::kStreamRows) {
+      const typename L::X* x = packed_x<LaneProject>(job, 0, n);
+      Prefetcher ahead = inputs_ahead(job, at, n, L::kStreamRows);
+      for (std::int64_t column = at.begin; column < at.end; column += 2 * S::kWidth) {
+        ahead.lines(1);
+        typename L::Operand w[kSteps][2];
+        L::load_rows(job.w, n, column, w);
+        for (std::int64_t t = 0; t < job.x.rows; ++t) {
+          float* sums = at.partial + t * partial_stride(job) + column;
+          V a = n == at.first ? S::zero() : S::load(sums);
+          V b = n == at.first ? S::zero() : S::load(sums + S::kWidth);
+#pragma GCC unroll 8
+          for (std::int64_t i = 0; i < kSteps; ++i) {
+            const typename L::Operand value = L::broadcast(x + t * x_stride + i * L::kInputs);
+            a = L::step(a, value, w[i][0]);
+            b = L::step(b, value, w[i][1]);
+          }
+          S::store(sums, a);
+          S::store(sums + S::kWidth, b);
+        }
+      }
+    }
+  }
+
   template <int N = kTokens>
   static void multiply_some(const Tile& tile, std::int64_t token, std::int64_t tokens) {
     if constexpr (N > 1) {
@@ -90,16 +119,36 @@ struct FmaLanes {
       ahead();
       for (std::int64_t c = 0; c < kColumnPanel; c += S::kWidth) {
         const std::int64_t left = at.columns - c;
-        if (left >= S::kWidth) {
-          S::store(panel + c, S::template load_as<W>(row + c * kWeightBytes));
-        } else {
-          const int some = static_cast<int>(left < 0 ? 0 : left);
-          S::store(panel + c, S::template load_as<W>(row + c * kWeightBytes, some));
-        }
+        S::store(panel + c, left >= S::kWidth
+                                ? S::template load_as<W>(row + c * kWeightBytes)
+                                : S::template load_as<W>(row + c * kWeightBytes, lanes(left)));
       }
       row += w.stride * kWeightBytes;
       panel += kColumnPanel;
     }
+  }
+  // Two vectors from each of kStreamRows rows; zeros past the last row and column.
+  static constexpr std::int64_t kStreamRows = 4;
+  static void load_rows(const ConstMatrix& w, std::int64_t n, std::int64_t column,
+                        Operand (&to)[kStreamRows][2]) {
+    const auto* from = static_cast<const char*>(w.data) + (n * w.stride + column) * kWeightBytes;
+    const std::int64_t left = w.cols - column;
+    const bool whole = left >= 2 * S::kWidth && n + kStreamRows <= w.rows;
+#pragma GCC unroll 8
+    for (int i = 0; i < kStreamRows; ++i) {
+      const char* row = from + i * w.stride * kWeightBytes;
+      if (whole) {
+        to[i][0] = S::template load_as<W>(row);
+        to[i][1] = S::template load_as<W>(row + S::kWidth * kWeightBytes);
+      } else {
+        const std::int64_t some = n + i < w.rows ? left : 0;
+        to[i][0] = S::template load_as<W>(row, lanes(some));
+        to[i][1] = S::template load_as<W>(row + S::kWidth * kWeightBytes, lanes(some - S::kWidth));
+      }
+    }
+  }
+  static int lanes(std::int64_t left) {
+    return static_cast<int>(larger(0, smaller(left, S::kWidth)));
   }
   static Operand load(const float* panel) { return S::load(panel); }
   static Operand broadcast(const float* x) { return S::set1(*x); }

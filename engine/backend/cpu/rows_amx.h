@@ -86,7 +86,7 @@ struct AmxRows {
       const std::uint32_t* x = b.x + step * tile_words;
       const std::int64_t next = steps_all * tile_words;
       _tile_loadd(4, w, w_stride);
-      ahead.lines(kTileRows);
+      ahead.lines(1);
       _tile_loadd(6, x, x_stride);
       _tile_dpbf16ps(0, 4, 6);
       if constexpr (N > 1) {

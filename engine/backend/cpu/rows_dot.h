@@ -45,10 +45,9 @@ void dot_tile(const DotTile<D>& tile, Prefetcher& ahead) {
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) sums[t][r] = D::zero();
   }
-  constexpr int kLines = static_cast<int>(D::kStep * D::kWeightBytes * R / 64);
   std::int64_t k = 0;
   for (; k + D::kStep <= tile.in; k += D::kStep) {
-    ahead.lines(kLines);
+    ahead.lines(1);
     typename D::Weight w[R];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) w[r] = D::weight(tile.w[r] + k * D::kWeightBytes);
