@@ -144,6 +144,10 @@ bool is_space(char32_t c) {
          c == 0x3000;
 }
 
+bool is_alphabetic(char32_t c) { return is_letter(category(c)); }
+
+bool is_decimal(char32_t c) { return category(c) == UTF8PROC_CATEGORY_ND; }
+
 bool is_numeric(char32_t c) {
   const utf8proc_category_t k = category(c);
   return k == UTF8PROC_CATEGORY_ND || k == UTF8PROC_CATEGORY_NL || k == UTF8PROC_CATEGORY_NO;

@@ -44,6 +44,8 @@ class Utf8Assembler {
 inline constexpr std::string_view kReplacementCharacter = "\xef\xbf\xbd";
 
 bool is_space(char32_t c);        // White_Space
+bool is_alphabetic(char32_t c);   // L*
+bool is_decimal(char32_t c);      // Nd
 bool is_numeric(char32_t c);      // Nd, Nl, No
 bool is_mark(char32_t c);         // Mn, Mc, Me
 bool is_punctuation(char32_t c);  // ASCII punctuation and P*
