@@ -27,6 +27,8 @@ struct CommandLine {
   std::vector<Setting> settings;  // every option of the command, in table order
   std::vector<std::string> warnings;
   std::string output;  // not empty (--help, --version, --print-config): print it and stop
+
+  Source source_of(std::string_view option) const;
 };
 
 using Environment = std::map<std::string, std::string>;

@@ -42,6 +42,13 @@ std::string flag_name(const OptionSpec& spec) {
   return spec.positional ? "MODEL" : "--" + std::string(spec.name);
 }
 
+Source CommandLine::source_of(std::string_view option) const {
+  for (const Setting& setting : settings) {
+    if (setting.spec->name == option) return setting.source;
+  }
+  return Source::kDefault;
+}
+
 std::string describe_settings(const CommandLine& line) {
   std::string out;
   for (const Setting& setting : line.settings) {

@@ -15,6 +15,8 @@ struct CommandEntry {
   dejavu::Result<int> (*run)(const dejavu::CommandLine&);
 };
 constexpr CommandEntry kCommands[] = {
+    {dejavu::kServe, dejavu::run_serve},
+    {dejavu::kGenerate, dejavu::run_generate},
     {dejavu::kHealth, dejavu::run_health},
 };
 

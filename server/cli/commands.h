@@ -7,6 +7,8 @@
 
 namespace dejavu {
 
+Result<int> run_serve(const CommandLine& line);
+Result<int> run_generate(const CommandLine& line);
 Result<int> run_bench(const CommandLine& line);
 Result<int> run_health(const CommandLine& line);
 
