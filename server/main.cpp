@@ -17,6 +17,7 @@ struct CommandEntry {
 constexpr CommandEntry kCommands[] = {
     {dejavu::kServe, dejavu::run_serve},
     {dejavu::kGenerate, dejavu::run_generate},
+    {dejavu::kBench, dejavu::run_bench},
     {dejavu::kHealth, dejavu::run_health},
 };
 
