@@ -13,6 +13,7 @@
 #include "server/cli/options.h"
 #include "server/grpc/options.h"
 #include "server/http/options.h"
+#include "server/load/options.h"
 #include "server/options.h"
 
 namespace dejavu {

@@ -1,4 +1,5 @@
 # shellcheck shell=bash
+# shellcheck disable=SC2034 # used by who sources this
 # What serve.sh and test.sh share. Sourced, with the repository root as the working directory.
 
 build_packages=(

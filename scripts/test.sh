@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs, builds and runs every test. The last line is "N passed, N failed".
-#   scripts/test.sh [--quick]      --quick leaves out the sanitizer builds, fuzzing and clang-tidy
+#   scripts/test.sh [--quick]      --quick leaves out the sanitizer builds and fuzzing
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -12,7 +12,12 @@ if [ "${1:-}" = --quick ]; then
 fi
 [ $# -eq 0 ] || die "unknown argument $1; use: scripts/test.sh [--quick]"
 
-test_packages=(clang clang-format clang-tidy libclang-rt-14-dev prometheus python3 python3-venv)
+test_packages=(clang clang-format libclang-rt-14-dev prometheus python3 python3-venv)
+
+# Every room's tests under ASan and UBSan; those with threads under TSan.
+room_tests=(test_core test_text test_backend test_kv test_model test_sample test_schedule
+  test_engine test_config test_service test_http)
+threaded_tests=(test_core test_backend test_schedule test_engine test_service test_http)
 
 passed=0 failed=0 skipped=0
 failures=()
@@ -40,7 +45,7 @@ run_ctest() {
   local folder=$1 total=0 bad=0
   shift
   say "Tests of $folder"
-  ctest --test-dir "$folder" --output-on-failure -j "$(nproc)" "$@" 2>&1 | tee "$log" || true
+  ctest --test-dir "$folder" --output-on-failure --no-tests=error -j "$(nproc)" "$@" 2>&1 | tee "$log" || true
   read -r bad total < <(sed -nE 's/.* ([0-9]+) tests failed out of ([0-9]+).*/\1 \2/p' "$log" | tail -n 1) || true
   if [ "${total:-0}" -eq 0 ]; then
     count 0 1 0 "$folder: no tests ran"
@@ -51,7 +56,7 @@ run_ctest() {
 
 # Sums what pytest's last line says.
 run_pytest() {
-  local word code=0
+  local code=0
   say "End-to-end tests (pytest)"
   .venv/bin/python -m pytest "$@" 2>&1 | tee "$log" || code=$?
   number() { sed -nE "s/.*[^0-9]([0-9]+) $1.*/\1/p" <(sed 's/^/ /' "$log" | tail -n 1); }
@@ -88,6 +93,23 @@ run_pytest tests/e2e -q
 check "Format of C++ (clang-format 14)" format_cpp
 check "Python (ruff)" lint_python
 check "Shell syntax" lint_shell
+
+# Tests under a sanitizer: FOLDER "SANITIZERS" TARGET..., run as far as their binaries are built.
+sanitized() {
+  local folder=$1 sanitizers=$2
+  shift 2
+  if build "$folder" "-DDEJAVU_SANITIZE=$sanitizers -DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -DDEJAVU_SERVER=ON" "$@"; then
+    run_ctest "$folder" -R "^($(IFS='|'; echo "$*")): "
+  else
+    count 0 1 0 "$folder does not build"
+  fi
+}
+
+if [ "$quick" = no ]; then
+  sanitized build-asan address,undefined "${room_tests[@]}"
+  sanitized build-tsan thread "${threaded_tests[@]}"
+  check "Fuzzing the model loader" tests/fuzz/run.sh 30
+fi
 
 if [ ${#failures[@]} -gt 0 ]; then
   say "Failed in:"

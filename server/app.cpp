@@ -41,6 +41,9 @@ class Daemon {
 
   Result<int> run() {
     if (const Status up = start_servers(); !up) return tl::unexpected(up.error());
+    const std::string grpc = grpc_ ? " and grpc://" + authority(host(), grpc_->port()) : "";
+    spdlog::info("listening on http://{}{}; loading {}", authority(host(), http_->port()), grpc,
+                 location_.directory.string());
     std::thread loader([this] {
       loaded_ = load();
       events_.post(Event::kLoaded);
@@ -98,6 +101,8 @@ class Daemon {
     return {};
   }
 
+  std::string host() const { return reachable(config_.http.host); }
+
   void set_state(ServiceState state) {
     service_->set_state(state);
     if (grpc_) grpc_->update_health();
@@ -107,7 +112,7 @@ class Daemon {
     const Engine& engine = *stack_.engine;
     const Transformer& model = engine.model();
     const int tokens = engine.stats().kv_pages_total * kKvPageTokens;
-    const std::string url = "http://" + authority(reachable(config_.http.host), http_->port());
+    const std::string url = "http://" + authority(host(), http_->port());
     std::string names;
     for (const std::string& name : config_.service.served_model_names) {
       names += (names.empty() ? "" : ", ") + name;
@@ -123,7 +128,7 @@ class Daemon {
     spdlog::info("  options   {}", options.empty() ? "all defaults" : options);
     spdlog::info("  HTTP      {}", url);
     if (grpc_) {
-      spdlog::info("  gRPC      {}", authority(reachable(config_.http.host), grpc_->port()));
+      spdlog::info("  gRPC      {}", authority(host(), grpc_->port()));
     }
     spdlog::info(
         R"(  try       curl {}/v1/completions -H 'Content-Type: application/json' -d '{{"prompt": "Once upon a time", "max_tokens": 64}}')",
@@ -150,6 +155,7 @@ class Daemon {
     spdlog::info("stopping: {} requests in flight get up to {} s to finish",
                  service_->active_calls(), config_.app.drain_timeout_seconds);
     set_state(ServiceState::kDraining);
+    http_->drain();
     if (grpc_) grpc_->drain();
     int code = 0;
     while (service_->active_calls() > 0 && Clock::now() < deadline) {
@@ -158,7 +164,6 @@ class Daemon {
     if (const int left = service_->active_calls(); left > 0) {
       spdlog::warn("the drain timeout is over: {} requests are cut off", left);
     }
-    http_->drain();
     shut_down();
     return code;
   }

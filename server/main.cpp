@@ -1,6 +1,7 @@
 // The executable: reads the command line and hands over to a sub-command.
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "config/command_line.h"
@@ -15,9 +16,8 @@ struct CommandEntry {
   dejavu::Result<int> (*run)(const dejavu::CommandLine&);
 };
 constexpr CommandEntry kCommands[] = {
-    {dejavu::kServe, dejavu::run_serve},
-    {dejavu::kGenerate, dejavu::run_generate},
-    {dejavu::kBench, dejavu::run_bench},
+    {dejavu::kServe, dejavu::run_serve},   {dejavu::kGenerate, dejavu::run_generate},
+    {dejavu::kBench, dejavu::run_bench},   {dejavu::kBenchServe, dejavu::run_bench_serve},
     {dejavu::kHealth, dejavu::run_health},
 };
 
@@ -39,10 +39,9 @@ int main(int argc, char** argv) {
     std::fputs(line->output.c_str(), stdout);
     return 0;
   }
-  for (const CommandEntry& entry : kCommands) {
-    if (entry.command != line->command) continue;
-    const auto code = entry.run(*line);
-    return code ? *code : refuse(code.error().message);
-  }
-  return refuse("this build does not have that command yet");
+  const auto* entry = std::find_if(
+      std::begin(kCommands), std::end(kCommands),
+      [&](const CommandEntry& candidate) { return candidate.command == line->command; });
+  const auto code = entry->run(*line);
+  return code ? *code : refuse(code.error().message);
 }

@@ -3,13 +3,13 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <random>
 
 #include "bench/step_bench.h"
 #include "engine/backend/factory.h"
 #include "server/cli/commands.h"
+#include "server/cli/json_file.h"
 #include "server/load_progress.h"
 #include "server/model_stack.h"
 
@@ -114,12 +114,8 @@ Result<int> run_bench(const CommandLine& given) {
   });
   if (!result) return tl::unexpected(result.error());
   print_table(*result);
-  if (const std::string& path = line.config.client.json_file; !path.empty()) {
-    std::ofstream file(path);
-    file << to_json(line, **model, info, *result).dump(2) << '\n';
-    if (!file) return invalid("--json: cannot write " + path, "json");
-  }
-  return 0;
+  return write_json_file(line.config.client.json_file, to_json(line, **model, info, *result))
+      .map([] { return 0; });
 }
 
 }  // namespace dejavu

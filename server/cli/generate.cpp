@@ -119,6 +119,7 @@ Result<int> run_generate(const CommandLine& line) {
   const auto prompt = read_prompt(config.generate.prompt);
   if (!prompt) return tl::unexpected(prompt.error());
   config.service.served_model_names = {location->name};
+  config.engine.max_num_seqs = 1;  // so the KV cache is sized for one request
 
   const auto metrics = Metrics::create();
   auto stack = load_model(config, *location);

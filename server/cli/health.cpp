@@ -8,7 +8,8 @@
 #include <cstdio>
 
 #include "server/cli/commands.h"
-#include "server/cli/url.h"
+#include "server/grpc/health_probe.h"
+#include "server/load/url.h"
 
 namespace dejavu {
 namespace {
@@ -17,16 +18,12 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
 
-std::chrono::milliseconds timeout_of(const CommandLine& line) {
-  return std::chrono::milliseconds(
-      static_cast<std::int64_t>(line.config.health.timeout_seconds * 1000));
-}
-
 // GET /ready; the steps are asynchronous because only those of Beast know timeouts.
 class HttpProbe {
  public:
-  HttpProbe(const Url& url, std::chrono::milliseconds timeout) : stream_(io_), resolver_(io_) {
-    stream_.expires_after(timeout);
+  HttpProbe(const Url& url, double timeout_seconds) : stream_(io_), resolver_(io_) {
+    stream_.expires_after(
+        std::chrono::milliseconds(static_cast<std::int64_t>(timeout_seconds * 1000)));
     request_.method(http::verb::get);
     request_.target(url.base_path + "/ready");
     request_.version(11);
@@ -37,11 +34,10 @@ class HttpProbe {
     });
   }
 
-  // The response's status, or an error's text.
-  Result<int> run() {
+  Result<bool> run() {
     io_.run();
     if (error_) return fail(ErrorCode::kUnavailable, error_.message());
-    return static_cast<int>(response_.result_int());
+    return response_.result() == http::status::ok;
   }
 
  private:
@@ -70,16 +66,18 @@ class HttpProbe {
 }  // namespace
 
 Result<int> run_health(const CommandLine& line) {
-  const auto url = parse_url(line.config.client.url);
+  const std::string& address = line.config.client.url;
+  const auto url = parse_url(address);
   if (!url) return tl::unexpected(url.error());
-  const auto status = HttpProbe(*url, timeout_of(line)).run();
-  if (!status) {
-    std::printf("%s: not reachable: %s\n", line.config.client.url.c_str(),
-                status.error().message.c_str());
+  const double timeout = line.config.health.timeout_seconds;
+  const auto ready =
+      url->grpc ? grpc_serving(url->authority(), timeout) : HttpProbe(*url, timeout).run();
+  if (!ready) {
+    std::printf("%s: no answer: %s\n", address.c_str(), ready.error().message.c_str());
     return 1;
   }
-  std::printf("%s: %s\n", line.config.client.url.c_str(), *status == 200 ? "ready" : "not ready");
-  return *status == 200 ? 0 : 1;
+  std::printf("%s: %s\n", address.c_str(), *ready ? "ready" : "not ready");
+  return *ready ? 0 : 1;
 }
 
 }  // namespace dejavu

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,18 +22,6 @@ struct GenerateOptions {
 
 struct HealthOptions {
   double timeout_seconds = 5;
-};
-
-// The load client. Zero or infinity means "no limit" where it makes sense.
-struct LoadOptions {
-  double request_rate = std::numeric_limits<double>::infinity();  // requests a second
-  double burstiness = 1.0;  // shape of the gamma distribution of gaps; 1: Poisson arrivals
-  int max_concurrency = 0;  // 0: as many as arrive
-  int num_prompts = 100;
-  std::string dataset = "random";  // or a JSON Lines file
-  int random_input_len = 128;
-  int random_output_len = 128;
-  std::vector<std::string> goodput;  // ttft:MS, tpot:MS, e2el:MS
 };
 
 // Shared by the commands that talk to a running daemon.

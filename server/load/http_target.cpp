@@ -201,8 +201,7 @@ class HttpTarget final : public LoadTarget {
 
 }  // namespace
 
-Result<std::unique_ptr<LoadTarget>> make_http_target(const Url& url,
-                                                     const LoadSettings& settings) {
+Result<std::unique_ptr<LoadTarget>> make_http_target(const Url& url, const LoadSettings& settings) {
   auto target = std::make_unique<HttpTarget>(url, settings);
   if (const Status connected = target->connect(); !connected) {
     return tl::unexpected(connected.error());

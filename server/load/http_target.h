@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include "server/cli/url.h"
 #include "server/load/load_target.h"
+#include "server/load/url.h"
 
 namespace dejavu {
 

@@ -5,8 +5,8 @@
 #include <functional>
 #include <vector>
 
-#include "server/cli/options.h"
 #include "server/load/load_target.h"
+#include "server/load/options.h"
 
 namespace dejavu {
 

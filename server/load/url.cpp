@@ -1,4 +1,4 @@
-#include "server/cli/url.h"
+#include "server/load/url.h"
 
 namespace dejavu {
 
