@@ -65,14 +65,14 @@ jobs() {
   echo $((cpus < memory ? cpus : memory))
 }
 
-# build FOLDER "CMAKE OPTIONS" TARGET...
+# build FOLDER "CMAKE OPTIONS" TARGET...: fails when configuring or compiling does.
 build() {
   local folder=$1 options=$2
   shift 2
   say "Building ${*:-everything} in $folder"
+  mkdir -p "$folder"
   # shellcheck disable=SC2086 # several options in one text
-  cmake -S . -B "$folder" -G Ninja $options >"/tmp/dejavu-cmake.$$" 2>&1 ||
-    { cat "/tmp/dejavu-cmake.$$" >&2; rm -f "/tmp/dejavu-cmake.$$"; die "CMake could not configure $folder."; }
-  rm -f "/tmp/dejavu-cmake.$$"
+  cmake -S . -B "$folder" -G Ninja $options >"$folder/configure.log" 2>&1 ||
+    { cat "$folder/configure.log" >&2; return 1; }
   NINJA_STATUS='[%f/%t, %es] ' cmake --build "$folder" --parallel "$(jobs)" --target "${@:-all}"
 }
