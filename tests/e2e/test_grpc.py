@@ -1,7 +1,6 @@
 """gRPC against a started daemon, with the stock client: calls, streams, errors, health, reflection."""
 
 import importlib
-import subprocess
 import sys
 import threading
 import time
@@ -9,8 +8,11 @@ from pathlib import Path
 
 import grpc
 import pytest
+from conftest import run_dejavu
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
 from grpc_tools import protoc
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -94,7 +96,9 @@ def test_generate_is_what_http_answers(daemon, stub, pb):
 
 
 def test_stream_adds_up_to_the_whole_answer(stub, pb):
-    request = pb.GenerateRequest(prompt="The fox", max_tokens=40, temperature=0.8, seed=7, n=3, logprobs=2)
+    request = pb.GenerateRequest(
+        prompt="The fox", max_tokens=40, temperature=0.8, seed=7, n=3, logprobs=2
+    )
     whole = stub.Generate(request)
     texts, tokens, finished = {}, {}, {}
     messages = list(stub.GenerateStream(request))
@@ -136,7 +140,9 @@ def test_chat_token_ids_and_lists(stub, pb):
 
 def test_tokenize_and_back(stub, pb):
     text = "Grüße, 世界! 🦊"
-    tokens = stub.Tokenize(pb.TokenizeRequest(prompt=text, add_special_tokens=False, return_token_strs=True))
+    tokens = stub.Tokenize(
+        pb.TokenizeRequest(prompt=text, add_special_tokens=False, return_token_strs=True)
+    )
     assert tokens.count == len(tokens.tokens) == len(tokens.token_strs)
     assert tokens.max_model_len > 0
     assert stub.Detokenize(pb.DetokenizeRequest(tokens=tokens.tokens)).prompt == text
@@ -152,7 +158,9 @@ def test_server_info(daemon, stub, pb):
 
 
 def test_stop_string_and_metadata(stub, pb):
-    plain = stub.Generate(pb.GenerateRequest(prompt="Once upon a time", max_tokens=32, temperature=0))
+    plain = stub.Generate(
+        pb.GenerateRequest(prompt="Once upon a time", max_tokens=32, temperature=0)
+    )
     stop = plain.choices[0].text[10:14]
     answer, call = stub.Generate.with_call(
         pb.GenerateRequest(prompt="Once upon a time", max_tokens=32, temperature=0, stop=[stop]),
@@ -184,10 +192,15 @@ def test_errors_have_their_codes(stub, pb):
         error = code_of(lambda wrong=wrong: stub.Generate(pb.GenerateRequest(prompt="x", **wrong)))
         assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
         assert dict(error.trailing_metadata())["error-param"] == field
-    assert code_of(lambda: stub.Generate(pb.GenerateRequest())).code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert (
+        code_of(lambda: stub.Generate(pb.GenerateRequest())).code()
+        == grpc.StatusCode.INVALID_ARGUMENT
+    )
     unknown = code_of(lambda: stub.Generate(pb.GenerateRequest(model="no-such", prompt="x")))
     assert unknown.code() == grpc.StatusCode.NOT_FOUND
-    stream = code_of(lambda: list(stub.GenerateStream(pb.GenerateRequest(model="no-such", prompt="x"))))
+    stream = code_of(
+        lambda: list(stub.GenerateStream(pb.GenerateRequest(model="no-such", prompt="x")))
+    )
     assert stream.code() == grpc.StatusCode.NOT_FOUND
 
 
@@ -262,7 +275,9 @@ def test_pings_every_ten_seconds_are_welcome(daemon, stubs):
 
 
 def test_many_streams_at_once(stub, pb):
-    alone = stub.Generate(pb.GenerateRequest(prompt="The sea", max_tokens=16, temperature=1, seed=5))
+    alone = stub.Generate(
+        pb.GenerateRequest(prompt="The sea", max_tokens=16, temperature=1, seed=5)
+    )
     answers = [None] * 16
 
     def ask(i):
@@ -279,11 +294,6 @@ def test_many_streams_at_once(stub, pb):
 
 def test_a_second_daemon_on_the_port_fails(daemon):
     port = daemon.grpc_address.rsplit(":", 1)[1]
-    second = subprocess.run(
-        [str(REPOSITORY / "build" / "dejavu"), "serve", "--port", "0", "--grpc-port", port],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert second.returncode not in (0, None)
+    second = run_dejavu("serve", "--port", "0", "--grpc-port", port)
+    assert second.returncode == 2
     assert port in second.stderr
