@@ -5,6 +5,7 @@ of random logits, as the final distribution, and PyTorch's log-softmax of the ra
 transformers has no frequency and presence penalty; those two follow OpenAI's formula in PyTorch.
 Needs torch and transformers. Run from the repository root.
 """
+
 import json
 import random
 
@@ -34,7 +35,9 @@ def distribution(case, logits):
         keep_going = lp.MinNewTokensLengthLogitsProcessor(len(prompt), p["min_tokens"], EOS)
         scores = keep_going(history, scores)
     if p.get("logit_bias"):
-        scores = lp.SequenceBiasLogitsProcessor({(t,): b for t, b in p["logit_bias"]})(generated, scores)
+        scores = lp.SequenceBiasLogitsProcessor({(t,): b for t, b in p["logit_bias"]})(
+            generated, scores
+        )
     if p.get("repetition_penalty", 1.0) != 1.0:
         scores = lp.RepetitionPenaltyLogitsProcessor(p["repetition_penalty"])(history, scores)
     counts = torch.bincount(generated[0], minlength=VOCAB).float()
@@ -84,15 +87,28 @@ def main():
         {"bad_words": [[2], [out[-1], 17], [out[-2], out[-1], 23], [95, 41]]},
         {"min_tokens": 20},
         {"min_tokens": 4},
-        {"temperature": 0.8, "top_k": 30, "top_p": 0.95, "min_p": 0.01, "repetition_penalty": 1.2,
-         "frequency_penalty": 0.4, "presence_penalty": 0.3, "logit_bias": [[8, 1.0]],
-         "bad_words": [[2]], "min_tokens": 20},
+        {
+            "temperature": 0.8,
+            "top_k": 30,
+            "top_p": 0.95,
+            "min_p": 0.01,
+            "repetition_penalty": 1.2,
+            "frequency_penalty": 0.4,
+            "presence_penalty": 0.3,
+            "logit_bias": [[8, 1.0]],
+            "bad_words": [[2]],
+            "min_tokens": 20,
+        },
     ]
     cases = []
     for params in parameters:
         logits = (torch.randn(VOCAB) * 2.5).mul(1e4).round().div(1e4)
-        case = {"params": {"temperature": 1.0, **params}, "prompt": tokens(12), "output": out,
-                "logits": [round(x, 4) for x in logits.tolist()]}
+        case = {
+            "params": {"temperature": 1.0, **params},
+            "prompt": tokens(12),
+            "output": out,
+            "logits": [round(x, 4) for x in logits.tolist()],
+        }
         logits = torch.tensor(case["logits"])
         case["probabilities"] = [float(f"{x:.8g}") for x in distribution(case, logits).tolist()]
         logprobs = logits.double().log_softmax(-1)
@@ -102,8 +118,9 @@ def main():
         case["top_logprobs"] = [round(x, 7) for x in top.values.tolist()]
         cases.append(case)
     with open("tests/sample/goldens/sampler.json", "w") as f:
-        json.dump({"vocab_size": VOCAB, "eos_token_id": EOS, "cases": cases}, f,
-                  separators=(",", ":"))
+        json.dump(
+            {"vocab_size": VOCAB, "eos_token_id": EOS, "cases": cases}, f, separators=(",", ":")
+        )
         f.write("\n")
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (lines of test data)
 """One construct of the template language a line, rendered with VARIABLES."""
 
 VARIABLES = {

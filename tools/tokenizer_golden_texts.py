@@ -1,3 +1,4 @@
+# ruff: noqa: E501 (lines of test data)
 """The fragments that the tokenizer goldens' strings are composed of."""
 
 import unicodedata
