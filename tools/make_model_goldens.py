@@ -14,8 +14,15 @@ from pathlib import Path
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers import ArceeConfig, LlamaConfig, MistralConfig, OPTConfig, Qwen2Config
+from transformers import (
+    ArceeConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    MistralConfig,
+    OPTConfig,
+    Qwen2Config,
+)
 from transformers.activations import ACT2FN
 
 ROOT = Path(__file__).resolve().parent.parent

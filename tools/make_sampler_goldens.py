@@ -56,7 +56,10 @@ def distribution(case, logits):
 def main():
     rng = random.Random(1)
     torch.manual_seed(1)
-    tokens = lambda n: [rng.randrange(VOCAB) for _ in range(n)]
+
+    def tokens(n):
+        return [rng.randrange(VOCAB) for _ in range(n)]
+
     out = tokens(9)
     parameters = [
         {},

@@ -43,9 +43,7 @@ class Stream(threading.Thread):
 
     def run(self):
         try:
-            with httpx.stream(
-                "POST", f"{self.url}/v1/completions", json=self.request, timeout=120
-            ) as answer:
+            with httpx.stream("POST", f"{self.url}/v1/completions", json=self.request, timeout=120) as answer:
                 assert answer.status_code == 200, answer.read()
                 for line in answer.iter_lines():
                     if line.startswith("data: "):
@@ -129,9 +127,7 @@ def test_a_broken_model_ends_with_2_and_names_the_file(tmp_path):
 
 
 def test_environment_and_names(start_daemon):
-    daemon = start_daemon(
-        "--served-model-name", "first,second", env={"DEJAVU_MAX_MODEL_LEN": "128"}
-    )
+    daemon = start_daemon("--served-model-name", "first,second", env={"DEJAVU_MAX_MODEL_LEN": "128"})
     cards = daemon.get("/v1/models").json()["data"]
     assert [card["id"] for card in cards] == ["first", "second"]
     assert cards[0]["max_model_len"] == 128
@@ -226,9 +222,7 @@ def test_generate_streams_and_writes_json(tmp_path, daemon):
     assert result["text"] + "\n" == answer.stdout
     assert result["completion_tokens"] == 24
     assert result["finish_reason"] == "length"
-    served = daemon.post(
-        "/v1/completions", {"prompt": "Once upon a time", "max_tokens": 24, "temperature": 0}
-    )
+    served = daemon.post("/v1/completions", {"prompt": "Once upon a time", "max_tokens": 24, "temperature": 0})
     assert served.json()["choices"][0]["text"] == result["text"]
 
 

@@ -96,9 +96,7 @@ def test_generate_is_what_http_answers(daemon, stub, pb):
 
 
 def test_stream_adds_up_to_the_whole_answer(stub, pb):
-    request = pb.GenerateRequest(
-        prompt="The fox", max_tokens=40, temperature=0.8, seed=7, n=3, logprobs=2
-    )
+    request = pb.GenerateRequest(prompt="The fox", max_tokens=40, temperature=0.8, seed=7, n=3, logprobs=2)
     whole = stub.Generate(request)
     texts, tokens, finished = {}, {}, {}
     messages = list(stub.GenerateStream(request))
@@ -126,13 +124,9 @@ def test_chat_token_ids_and_lists(stub, pb):
     answer = stub.Generate(pb.GenerateRequest(chat=chat, max_tokens=8, temperature=0))
     ids = stub.Tokenize(pb.TokenizeRequest(chat=chat)).tokens
     assert answer.usage.prompt_tokens == len(ids)
-    same = stub.Generate(
-        pb.GenerateRequest(prompt_token_ids=pb.TokenIds(ids=ids), max_tokens=8, temperature=0)
-    )
+    same = stub.Generate(pb.GenerateRequest(prompt_token_ids=pb.TokenIds(ids=ids), max_tokens=8, temperature=0))
     assert same.choices[0].text == answer.choices[0].text
-    prompts = pb.PromptList(
-        prompts=[pb.PromptItem(prompt="One"), pb.PromptItem(prompt_token_ids=pb.TokenIds(ids=ids))]
-    )
+    prompts = pb.PromptList(prompts=[pb.PromptItem(prompt="One"), pb.PromptItem(prompt_token_ids=pb.TokenIds(ids=ids))])
     both = stub.Generate(pb.GenerateRequest(prompts=prompts, n=2, max_tokens=8, temperature=0))
     assert [choice.index for choice in both.choices] == [0, 1, 2, 3]
     assert both.choices[2].text == both.choices[3].text == answer.choices[0].text
@@ -140,9 +134,7 @@ def test_chat_token_ids_and_lists(stub, pb):
 
 def test_tokenize_and_back(stub, pb):
     text = "Grüße, 世界! 🦊"
-    tokens = stub.Tokenize(
-        pb.TokenizeRequest(prompt=text, add_special_tokens=False, return_token_strs=True)
-    )
+    tokens = stub.Tokenize(pb.TokenizeRequest(prompt=text, add_special_tokens=False, return_token_strs=True))
     assert tokens.count == len(tokens.tokens) == len(tokens.token_strs)
     assert tokens.max_model_len > 0
     assert stub.Detokenize(pb.DetokenizeRequest(tokens=tokens.tokens)).prompt == text
@@ -158,9 +150,7 @@ def test_server_info(daemon, stub, pb):
 
 
 def test_stop_string_and_metadata(stub, pb):
-    plain = stub.Generate(
-        pb.GenerateRequest(prompt="Once upon a time", max_tokens=32, temperature=0)
-    )
+    plain = stub.Generate(pb.GenerateRequest(prompt="Once upon a time", max_tokens=32, temperature=0))
     stop = plain.choices[0].text[10:14]
     answer, call = stub.Generate.with_call(
         pb.GenerateRequest(prompt="Once upon a time", max_tokens=32, temperature=0, stop=[stop]),
@@ -192,15 +182,10 @@ def test_errors_have_their_codes(stub, pb):
         error = code_of(lambda wrong=wrong: stub.Generate(pb.GenerateRequest(prompt="x", **wrong)))
         assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
         assert dict(error.trailing_metadata())["error-param"] == field
-    assert (
-        code_of(lambda: stub.Generate(pb.GenerateRequest())).code()
-        == grpc.StatusCode.INVALID_ARGUMENT
-    )
+    assert code_of(lambda: stub.Generate(pb.GenerateRequest())).code() == grpc.StatusCode.INVALID_ARGUMENT
     unknown = code_of(lambda: stub.Generate(pb.GenerateRequest(model="no-such", prompt="x")))
     assert unknown.code() == grpc.StatusCode.NOT_FOUND
-    stream = code_of(
-        lambda: list(stub.GenerateStream(pb.GenerateRequest(model="no-such", prompt="x")))
-    )
+    stream = code_of(lambda: list(stub.GenerateStream(pb.GenerateRequest(model="no-such", prompt="x"))))
     assert stream.code() == grpc.StatusCode.NOT_FOUND
 
 
@@ -275,9 +260,7 @@ def test_pings_every_ten_seconds_are_welcome(daemon, stubs):
 
 
 def test_many_streams_at_once(stub, pb):
-    alone = stub.Generate(
-        pb.GenerateRequest(prompt="The sea", max_tokens=16, temperature=1, seed=5)
-    )
+    alone = stub.Generate(pb.GenerateRequest(prompt="The sea", max_tokens=16, temperature=1, seed=5))
     answers = [None] * 16
 
     def ask(i):

@@ -49,9 +49,7 @@ def test_names_are_ours_and_every_label_value_is_there(daemon):
         assert name.startswith(("dejavu_", "process_"))
         assert ":" not in name
         assert len(labels) <= 3
-    outcomes = {
-        dict(labels)["outcome"] for name, labels in samples if name == "dejavu_requests_total"
-    }
+    outcomes = {dict(labels)["outcome"] for name, labels in samples if name == "dejavu_requests_total"}
     assert {
         "stop",
         "length",
@@ -67,9 +65,7 @@ def test_names_are_ours_and_every_label_value_is_there(daemon):
     infos = [dict(labels) for name, labels in samples if name == "dejavu_model_info"]
     assert [info["model"] for info in infos] == [card["id"]]
     assert set(infos[0]) == {"model", "dtype", "device"}
-    assert (
-        value(samples, "dejavu_build_info", version=daemon.get("/version").json()["version"]) == 1
-    )
+    assert value(samples, "dejavu_build_info", version=daemon.get("/version").json()["version"]) == 1
     assert value(samples, "dejavu_ready") == 1
     assert value(samples, "dejavu_inter_token_latency_seconds_bucket", le="0.0002") >= 0
     assert value(samples, "process_resident_memory_bytes") > 1e6
@@ -111,11 +107,7 @@ def test_prefix_hits_are_a_pair_of_counters(daemon):
     cached = second["prompt_tokens_details"]["cached_tokens"]
     assert cached > 0
     assert first["prompt_tokens_details"]["cached_tokens"] == 0
-    hits = value(after, "dejavu_prefix_cache_hits_total") - value(
-        before, "dejavu_prefix_cache_hits_total"
-    )
-    queries = value(after, "dejavu_prefix_cache_queries_total") - value(
-        before, "dejavu_prefix_cache_queries_total"
-    )
+    hits = value(after, "dejavu_prefix_cache_hits_total") - value(before, "dejavu_prefix_cache_hits_total")
+    queries = value(after, "dejavu_prefix_cache_queries_total") - value(before, "dejavu_prefix_cache_queries_total")
     assert hits == cached
     assert hits <= queries <= second["prompt_tokens"]

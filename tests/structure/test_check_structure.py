@@ -38,9 +38,7 @@ class CheckerTest(unittest.TestCase):
             "engine knows server": {"engine/a.cpp": '#include "server/options.h"\n'},
             "core knows backend": {"engine/core/a.h": '#include "engine/backend/backend.h"\n'},
             "config knows backend": {"config/a.cpp": '#include "engine/backend/backend.h"\n'},
-            "schedule knows backend": {
-                "engine/schedule/a.cpp": '#include "engine/backend/backend.h"\n'
-            },
+            "schedule knows backend": {"engine/schedule/a.cpp": '#include "engine/backend/backend.h"\n'},
             "schedule reaches backend": {
                 "engine/kv/page_table.h": '#include "engine/backend/backend.h"\n',
                 "engine/schedule/a.cpp": '#include "engine/kv/page_table.h"\n',
