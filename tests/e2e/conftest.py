@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import httpx
+import openai
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -52,7 +53,7 @@ class Daemon:
         found = self.wait_for_line(r"listening on http://(\S+) and grpc://(\S+?);?\s")
         self.http_address, self.grpc_address = found.groups()
         self.url = f"http://{self.http_address}"
-        self.client = httpx.Client(base_url=self.url, timeout=START_SECONDS)
+        self.http = httpx.Client(base_url=self.url, timeout=START_SECONDS)
 
     def _read(self):
         for line in self.process.stderr:
@@ -78,17 +79,27 @@ class Daemon:
 
     def wait_ready(self):
         deadline = time.monotonic() + START_SECONDS
-        while self.client.get("/ready").status_code != 200:
+        while self.http.get("/ready").status_code != 200:
             assert self.process.poll() is None, f"the daemon ended:\n{self.log}"
             assert time.monotonic() < deadline, f"not ready after {START_SECONDS} s:\n{self.log}"
             time.sleep(0.05)
         return self
 
     def get(self, path, **options):
-        return self.client.get(path, **options)
+        return self.http.get(path, **options)
 
     def post(self, path, body, **options):
-        return self.client.post(path, json=body, **options)
+        return self.http.post(path, json=body, **options)
+
+    def metric(self, name):
+        """The value of a metric without labels."""
+        found = re.search(rf"^{name} (\S+)$", self.get("/metrics").text, re.M)
+        assert found, f"no metric {name}"
+        return float(found.group(1))
+
+    @property
+    def port(self):
+        return int(self.http_address.rsplit(":", 1)[1])
 
     def send_signal(self, number):
         self.process.send_signal(number)
@@ -106,7 +117,7 @@ class Daemon:
             return self.wait()
         finally:
             self.process.kill()
-            self.client.close()
+            self.http.close()
 
 
 @pytest.fixture(scope="session")
@@ -116,6 +127,13 @@ def daemon():
     yield started.wait_ready()
     code = started.stop()
     assert code == 0, started.log
+
+
+@pytest.fixture
+def client(daemon):
+    """The official OpenAI client; a failure is seen at once."""
+    with openai.OpenAI(base_url=f"{daemon.url}/v1", api_key="none", max_retries=0) as client:
+        yield client
 
 
 @pytest.fixture
