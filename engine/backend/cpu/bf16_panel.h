@@ -25,6 +25,22 @@ struct Bf16Panel {
     return _mm512_maskz_loadu_epi16(mask, row);
   }
 
+  // 32 columns of `Rows` rows from (n, column) on, row by row; zeros past the last row and column.
+  template <int Rows, class Visit>
+  static void for_rows(const ConstMatrix& w, std::int64_t n, std::int64_t column,
+                       const Visit& visit) {
+    const auto* row = static_cast<const std::uint16_t*>(w.data) + n * w.stride + column;
+    const std::int64_t left = w.cols - column;
+    if (left >= 32 && n + Rows <= w.rows) {
+#pragma GCC unroll 32
+      for (int i = 0; i < Rows; ++i) visit(i, _mm512_loadu_si512(row + i * w.stride));
+    } else {
+      for (int i = 0; i < Rows; ++i) {
+        visit(i, columns(row + i * w.stride, n + i < w.rows ? left : 0));
+      }
+    }
+  }
+
   template <class Ahead>
   static void pack(const ConstMatrix& w, const PanelPlace& at, Panel* panel, const Ahead& ahead) {
     const std::int64_t padded = round_up(at.count, kStepInputs);

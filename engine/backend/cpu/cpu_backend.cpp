@@ -189,8 +189,9 @@ void CpuBackend::project(const ProjectArgs& args, StreamId /*stream*/) {
     });
     return;
   }
-  const std::int64_t floats =
-      job.ranges * round_up(tokens, kPackTokens) * round_up(args.w.cols, kColumnPanel);
+  // Not a power of two: a column's sums of all tokens would share one set of the cache.
+  job.partial_stride = round_up(args.w.cols, kColumnPanel) + kPackTokens;
+  const std::int64_t floats = job.ranges * round_up(tokens, kPackTokens) * job.partial_stride;
   job.partials =
       static_cast<float*>(partials_.get(static_cast<std::size_t>(floats) * sizeof(float)));
   const std::int64_t groups = ceil_div(args.w.cols, kRangeColumns);

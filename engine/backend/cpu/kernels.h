@@ -37,7 +37,8 @@ struct ProjectJob {
   void* packed = nullptr;
   std::int64_t ranges = 0;
   std::int64_t range_length = 0;
-  float* partials = nullptr;  // [ranges][T to kPackTokens][out to kColumnPanel]; few tokens
+  float* partials = nullptr;        // [ranges][T to kPackTokens][partial_stride]; few tokens
+  std::int64_t partial_stride = 0;  // a multiple of 16, at least out to kColumnPanel
 };
 
 // Items of kPackTokens tokens.

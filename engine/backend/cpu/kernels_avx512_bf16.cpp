@@ -31,20 +31,19 @@ struct Bf16Dot {
 struct Bf16Lanes : Bf16Panel {
   using Operand = __m512bh;
 
-  // 32 columns of four pairs of rows, in the panel's order.
-  static constexpr std::int64_t kStreamRows = 8;
+  // 32 columns of eight pairs of rows, in the panel's order.
+  static constexpr std::int64_t kStreamRows = 16;
   static void load_rows(const ConstMatrix& w, std::int64_t n, std::int64_t column,
                         Operand (&to)[kStreamRows / 2][2]) {
-    const auto* row = static_cast<const std::uint16_t*>(w.data) + n * w.stride + column;
-    const std::int64_t left = w.cols - column;
-#pragma GCC unroll 4
-    for (int i = 0; i < kStreamRows; i += 2) {
-      const __m512i even = columns(row, n + i < w.rows ? left : 0);
-      const __m512i odd = columns(row + w.stride, n + i + 1 < w.rows ? left : 0);
-      to[i / 2][0] = reinterpret_cast<Operand>(_mm512_unpacklo_epi16(even, odd));
-      to[i / 2][1] = reinterpret_cast<Operand>(_mm512_unpackhi_epi16(even, odd));
-      row += 2 * w.stride;
-    }
+    __m512i even;
+    for_rows<kStreamRows>(w, n, column, [&](int i, __m512i row) {
+      if (i % 2 == 0) {
+        even = row;
+        return;
+      }
+      to[i / 2][0] = reinterpret_cast<Operand>(_mm512_unpacklo_epi16(even, row));
+      to[i / 2][1] = reinterpret_cast<Operand>(_mm512_unpackhi_epi16(even, row));
+    });
   }
 
   static Operand load(const Panel* panel) {

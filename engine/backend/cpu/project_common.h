@@ -61,11 +61,8 @@ std::int64_t steps_of(std::int64_t inputs) {
   return round_up(inputs, P::kStepInputs) / P::kInputs;
 }
 
-inline std::int64_t partial_stride(const ProjectJob& job) {
-  return round_up(job.w.cols, kColumnPanel);
-}
 inline std::int64_t partial_size(const ProjectJob& job) {
-  return round_up(job.x.rows, kPackTokens) * partial_stride(job);
+  return round_up(job.x.rows, kPackTokens) * job.partial_stride;
 }
 
 // Inputs [first, last) of a range and columns [begin, end), for few tokens.
@@ -98,7 +95,7 @@ void range_by_panels(const ProjectJob& job, const RangePlace& at) {
   tile.panel = panel.data;
   tile.x_stride = packed_stride<typename P::X>(job.x.cols);
   tile.tokens = job.x.rows;
-  tile.stride = partial_stride(job);
+  tile.stride = job.partial_stride;
   for (std::int64_t n = at.first; n < at.last; n += kFewInputs) {
     const std::int64_t next = smaller(n + kFewInputs, at.last);
     Prefetcher ahead(
@@ -166,7 +163,7 @@ template <class P>
 void project_fold(const ProjectJob& job, std::int64_t begin, std::int64_t end) {
   for (std::int64_t t = 0; t < job.x.rows; ++t) {
     fold_row<P>(job,
-                {t, begin, smaller(end, job.w.cols), job.partials + t * partial_stride(job) + begin,
+                {t, begin, smaller(end, job.w.cols), job.partials + t * job.partial_stride + begin,
                  job.ranges, partial_size(job)});
   }
 }

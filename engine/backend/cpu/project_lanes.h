@@ -65,7 +65,7 @@ struct LaneProject : L {
         typename L::Operand w[kSteps][2];
         L::load_rows(job.w, n, column, w);
         for (std::int64_t t = 0; t < job.x.rows; ++t) {
-          float* sums = at.partial + t * partial_stride(job) + column;
+          float* sums = at.partial + t * job.partial_stride + column;
           V a = n == at.first ? S::zero() : S::load(sums);
           V b = n == at.first ? S::zero() : S::load(sums + S::kWidth);
 #pragma GCC unroll 8
