@@ -204,6 +204,8 @@ Result<CommandLine> parse_command_line(std::span<const char* const> args, const 
   app.allow_extras();
   app.formatter(std::make_shared<HelpFormatter>());
   app.set_version_flag("--version", std::string("dejavu ") + DEJAVU_VERSION);
+  bool markdown = false;
+  app.add_flag("--help-markdown", markdown, "Print every option of every command as Markdown");
   std::deque<CommandParser> parsers;
   for (const CommandSpec& spec : kCommands) parsers.emplace_back(app, spec);
   const auto bench =
@@ -229,6 +231,10 @@ Result<CommandLine> parse_command_line(std::span<const char* const> args, const 
   CommandParser* chosen = nullptr;
   for (CommandParser& parser : parsers) {
     if (parser.app().parsed()) chosen = &parser;  // nested ones come last
+  }
+  if (markdown) {
+    line.output = options_markdown();
+    return line;
   }
   if (chosen == nullptr) {
     std::vector<std::string> names = {"--help", "--version"};

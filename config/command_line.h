@@ -42,6 +42,8 @@ Result<CommandLine> parse_command_line(std::span<const char* const> args, const 
 
 // TOML that --config would read (secrets apart), with each value's source as a comment.
 std::string describe_settings(const CommandLine& line);
+// Every option of every command as a Markdown page: docs/options.md.
+std::string options_markdown();
 // Options that differ from their defaults, as "--port 8080 --dtype float32".
 std::string non_default_options(const CommandLine& line);
 

@@ -1,5 +1,6 @@
 #include "server/app.h"
 
+#include <spdlog/fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -18,6 +19,9 @@ namespace dejavu {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr const char* kTry =
+    R"(/v1/completions -H 'Content-Type: application/json' -d '{"prompt": "Once upon a time", "max_tokens": 64}')";
 
 std::string authority(const std::string& host, int port) {
   const bool v6 = host.find(':') != std::string::npos;
@@ -108,31 +112,35 @@ class Daemon {
     if (grpc_) grpc_->update_health();
   }
 
+  // One block: lines of text, or one JSON object.
   void log_ready() const {
     const Engine& engine = *stack_.engine;
     const Transformer& model = engine.model();
     const int tokens = engine.stats().kv_pages_total * kKvPageTokens;
     const std::string url = "http://" + authority(host(), http_->port());
-    std::string names;
-    for (const std::string& name : config_.service.served_model_names) {
-      names += (names.empty() ? "" : ", ") + name;
-    }
     const std::string options = non_default_options(line_);
-    spdlog::info("ready: {}", names);
-    spdlog::info("  model     {} ({}, {}, {} of weights)", location_.directory.string(),
-                 model.config().architecture, dtype_name(model.dtype()),
-                 format_bytes(model.weight_bytes()));
-    spdlog::info("  KV cache  {} tokens: {:.1f} requests of the full length of {}", tokens,
-                 static_cast<double>(tokens) / engine.max_model_len(), engine.max_model_len());
-    spdlog::info("  sampling  {}", service_->describe_defaults());
-    spdlog::info("  options   {}", options.empty() ? "all defaults" : options);
-    spdlog::info("  HTTP      {}", url);
-    if (grpc_) {
-      spdlog::info("  gRPC      {}", authority(host(), grpc_->port()));
+    nlohmann::ordered_json block = {
+        {"model", fmt::format("{} ({}, {}, {} of weights)", location_.directory.string(),
+                              model.config().architecture, dtype_name(model.dtype()),
+                              format_bytes(model.weight_bytes()))},
+        {"kv_cache",
+         fmt::format("{} tokens: {:.1f} requests of the full length of {}", tokens,
+                     static_cast<double>(tokens) / engine.max_model_len(), engine.max_model_len())},
+        {"sampling", service_->describe_defaults()},
+        {"options", options.empty() ? "all defaults" : options},
+        {"http", url}};
+    if (grpc_) block["grpc"] = authority(host(), grpc_->port());
+    block["try"] = "curl " + url + kTry;
+    const std::string ready =
+        fmt::format("ready: {}", fmt::join(config_.service.served_model_names, ", "));
+    if (config_.log.format == "json") {
+      log_event(spdlog::level::info, ready, block);
+      return;
     }
-    spdlog::info(
-        R"(  try       curl {}/v1/completions -H 'Content-Type: application/json' -d '{{"prompt": "Once upon a time", "max_tokens": 64}}')",
-        url);
+    spdlog::info(ready);
+    for (const auto& [name, value] : block.items()) {
+      spdlog::info("  {:<9} {}", name, value.get_ref<const std::string&>());
+    }
   }
 
   int serve() {

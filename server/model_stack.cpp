@@ -105,9 +105,11 @@ Status warm_up(Engine& engine) {
   std::vector<SequenceRequest> requests;
   requests.push_back(std::move(request));
   if (const Status submitted = engine.submit(std::move(requests)); !submitted) return submitted;
-  for (TokenEvent event; event.finish == FinishReason::kNone;) {
+  TokenEvent event;
+  while (event.finish == FinishReason::kNone) {
     if (!stream->try_pop(event)) changed->wait_drain();
   }
+  if (event.finish == FinishReason::kError) return tl::unexpected(event.error);
   return {};
 }
 

@@ -1,6 +1,8 @@
 #include "config/command_line.h"
 
 #include <catch2/catch.hpp>
+#include <fstream>
+#include <iterator>
 #include <set>
 
 using namespace dejavu;
@@ -172,4 +174,11 @@ TEST_CASE("every option is declared once, and its default passes its own check")
     const std::string text = render(spec, config);
     if (!text.empty()) CHECK(assign(spec, std::vector<std::string>{text}, config));
   }
+}
+
+TEST_CASE("docs/options.md is what the tables say") {
+  std::ifstream file(DEJAVU_SOURCE_DIR "/docs/options.md");
+  const std::string page{std::istreambuf_iterator<char>(file), {}};
+  // When this fails: build/dejavu --help-markdown > docs/options.md
+  CHECK(page == parse({"--help-markdown"})->output);
 }

@@ -135,7 +135,7 @@ def test_environment_and_names(start_daemon):
 
 def test_the_ready_block(daemon):
     daemon.wait_for_line("try ")
-    for part in ("dejavu-demo", "of weights", "KV cache", "full length", "sampling", daemon.url):
+    for part in ("dejavu-demo", "of weights", "kv_cache", "full length", "sampling", daemon.url):
         assert part in daemon.log
     assert "--port 0" in daemon.log  # options that are not defaults
 
