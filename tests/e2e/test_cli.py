@@ -33,6 +33,7 @@ class Stream(threading.Thread):
             "max_tokens": max_tokens,
             "ignore_eos": True,
             "stream": True,
+            "stream_options": {"include_usage": True},
             **fields,
         }
         self.url = url
@@ -173,7 +174,7 @@ def test_sigterm_finishes_what_runs_and_refuses_the_rest(start_daemon):
     stream.join(120)
     assert stream.error is None
     assert stream.events[-1] == "[DONE]"
-    assert len(stream.events) >= 600
+    assert json.loads(stream.events[-2])["usage"]["completion_tokens"] == 600
     assert daemon.wait() == 0
 
 
