@@ -13,19 +13,28 @@ class CompletionFormat final : public ReplyFormat {
  public:
   CompletionFormat(const GenerateBody& body, Head head)
       : ReplyFormat(body, std::move(head), {"cmpl-", "text_completion", "text_completion"}),
-        logprobs_(body.request.sampling.logprobs.has_value()) {}
+        logprobs_(body.request.sampling.logprobs),
+        echo_(body.request.echo) {}
 
  private:
+  // Echoed tokens are scored like generated ones, and come before them.
+  Json logprobs_of(const TextDelta& delta) const {
+    if (!logprobs_) return nullptr;
+    if (!echo_ || delta.prompt_logprobs.empty())
+      return completion_logprobs(delta.logprobs, *logprobs_);
+    std::vector<TokenText> tokens = delta.prompt_logprobs;
+    tokens.insert(tokens.end(), delta.logprobs.begin(), delta.logprobs.end());
+    return completion_logprobs(tokens, *logprobs_);
+  }
   Json whole_choice(const TextDelta& delta) const override {
-    return {{"index", delta.choice},
-            {"text", delta.text},
-            {"logprobs", logprobs_ ? completion_logprobs(delta.logprobs) : Json()}};
+    return {{"index", delta.choice}, {"text", delta.text}, {"logprobs", logprobs_of(delta)}};
   }
   Json chunk_choice(const TextDelta& delta) const override { return whole_choice(delta); }
   Json opening_choice(int /*index*/) const override { return nullptr; }
   bool prompt_logprobs_in_choice() const override { return true; }
 
-  bool logprobs_;
+  std::optional<int> logprobs_;
+  bool echo_;
 };
 
 class ChatFormat final : public ReplyFormat {

@@ -157,7 +157,7 @@ Connection::Task<void> Connection::linger() {
   socket_.shutdown(asio::ip::tcp::socket::shutdown_send, error);
   start_deadline(kLinger);
   buffer_.clear();
-  while (!error && !gone_ && !expired_) {
+  while (!error && !gone_ && !expired_ && !stopping_) {
     const auto [read_error, count] =
         co_await socket_.async_read_some(buffer_.prepare(kReadBytes), kAwait);
     error = read_error;

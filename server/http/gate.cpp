@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "server/http/error_body.h"
+#include "server/request_identity.h"
 
 namespace dejavu {
 namespace {
@@ -14,16 +15,6 @@ std::string lower(std::string_view text) {
   std::transform(out.begin(), out.end(), out.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return out;
-}
-
-// Takes the same time wherever two texts of one length differ.
-bool constant_time_equal(std::string_view a, std::string_view b) {
-  unsigned difference = a.size() == b.size() ? 0U : 1U;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    const char other = b.empty() ? '\0' : b[i % b.size()];
-    difference |= static_cast<unsigned>(static_cast<unsigned char>(a[i] ^ other));
-  }
-  return difference == 0;
 }
 
 // "application/json; charset=utf-8" and the like; no type at all is taken for JSON.
@@ -40,18 +31,6 @@ HttpResponse not_found(const HttpRequest& request) {
 }
 
 }  // namespace
-
-bool Gate::authorized(const HttpRequest& request) const {
-  constexpr std::string_view kScheme = "bearer ";
-  const std::string_view header = request.header("authorization");
-  if (lower(header.substr(0, kScheme.size())) != kScheme) return false;
-  std::string_view key = header.substr(kScheme.size());
-  key.remove_prefix(std::min(key.find_first_not_of(' '), key.size()));
-  bool match = false;
-  for (const std::string& known : options_.api_keys)
-    match = constant_time_equal(key, known) || match;
-  return match;
-}
 
 bool Gate::origin_allowed(std::string_view origin) const {
   return !origin.empty() && std::any_of(options_.cors_origins.begin(), options_.cors_origins.end(),
@@ -84,7 +63,7 @@ std::optional<HttpResponse> Gate::check(const HttpRequest& request, Route& route
     return found ? options_response(request, route.allow()) : not_found(request);
   }
   const bool open = options_.api_keys.empty() || (found && route.needs_no_key);
-  if (!open && !authorized(request)) {
+  if (!open && !bearer_token_matches(request.header("authorization"), options_.api_keys)) {
     return error_response(Error{ErrorCode::kUnauthenticated,
                                 "This server needs an API key: send Authorization: Bearer KEY.",
                                 {},

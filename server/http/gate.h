@@ -21,7 +21,6 @@ class Gate {
   void add_cors_headers(const HttpRequest& request, HttpResponse& response) const;
 
  private:
-  bool authorized(const HttpRequest& request) const;
   bool origin_allowed(std::string_view origin) const;
   HttpResponse options_response(const HttpRequest& request, const std::string& allow) const;
 

@@ -33,7 +33,8 @@ ordered_json prompt_entry(const std::string& text, float logprob, int rank) {
 
 }  // namespace
 
-ordered_json completion_logprobs(const std::vector<TokenText>& tokens) {
+ordered_json completion_logprobs(const std::vector<TokenText>& tokens, int alternatives) {
+  const auto limit = static_cast<std::size_t>(alternatives);
   ordered_json texts = ordered_json::array();
   ordered_json logprobs = ordered_json::array();
   ordered_json top = ordered_json::array();
@@ -48,8 +49,8 @@ ordered_json completion_logprobs(const std::vector<TokenText>& tokens) {
     }
     logprobs.push_back(finite(token.logprob));
     ordered_json map = ordered_json::object();
-    for (const TokenText::Alternative& other : token.top)
-      if (!map.contains(other.text)) map[other.text] = finite(other.logprob);
+    for (std::size_t i = 0; i < std::min(limit, token.top.size()); ++i)
+      if (!map.contains(token.top[i].text)) map[token.top[i].text] = finite(token.top[i].logprob);
     if (!map.contains(token.text)) map[token.text] = finite(token.logprob);
     top.push_back(std::move(map));
   }

@@ -8,8 +8,9 @@
 
 namespace dejavu {
 
-// OpenAI completions: tokens, token_logprobs, top_logprobs, text_offset.
-nlohmann::ordered_json completion_logprobs(const std::vector<TokenText>& tokens);
+// OpenAI completions: tokens, token_logprobs, top_logprobs (at most `alternatives` of them and the
+// token itself), text_offset.
+nlohmann::ordered_json completion_logprobs(const std::vector<TokenText>& tokens, int alternatives);
 // OpenAI chat: content[{token, logprob, bytes, top_logprobs}].
 nlohmann::ordered_json chat_logprobs(const std::vector<TokenText>& tokens);
 // vLLM: one null or {id: {logprob, rank, decoded_token}} a prompt token.

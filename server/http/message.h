@@ -16,7 +16,7 @@ struct HttpRequest {
   HttpHeaders headers;     // names in lower case
   std::string body;        // empty until it was read
   bool has_body = false;   // announced by Content-Length or Transfer-Encoding
-  std::string request_id;  // X-Request-Id when valid, else made here
+  std::string request_id;  // X-Request-Id when valid, else made by the server
   std::string trace_id;    // of traceparent; may be empty
   std::string_view header(std::string_view lower_case_name) const;  // first one, or empty
 };
@@ -31,7 +31,5 @@ struct HttpResponse {
 // Fills path from a request target in origin, absolute or asterisk form; false when its escapes are
 // malformed.
 bool set_target(HttpRequest& request, std::string_view target);
-// request_id and trace_id, from the headers.
-void set_ids(HttpRequest& request);
 
 }  // namespace dejavu

@@ -13,7 +13,7 @@ using nlohmann::ordered_json;
 
 constexpr IntRange kInt32{std::numeric_limits<std::int32_t>::min(),
                           std::numeric_limits<std::int32_t>::max()};
-constexpr IntRange kPositiveInt32{1, std::numeric_limits<std::int32_t>::max()};
+constexpr IntRange kTruncation{-1, std::numeric_limits<std::int32_t>::max()};
 constexpr IntRange kPositive{1};
 // The service's own limit on n is lower; this one keeps prompts × n within 64 bits.
 constexpr IntRange kChoices{1, 1 << 20};
@@ -49,7 +49,7 @@ GenerateBody parse_common(Fields& fields) {
   request.sampling = parse_sampling(fields);
   request.sampling.prompt_logprobs = small(fields.integer("prompt_logprobs", kLogprobCounts));
   request.skip_special_tokens = fields.boolean("skip_special_tokens").value_or(true);
-  request.truncate_prompt_tokens = small(fields.integer("truncate_prompt_tokens", kPositiveInt32));
+  request.truncate_prompt_tokens = small(fields.integer("truncate_prompt_tokens", kTruncation));
   request.cache_salt = fields.text("cache_salt").value_or("");
   request.priority = small(fields.integer("priority", kInt32)).value_or(0);
   request.timeout_ms = fields.integer("timeout_ms", kPositive);

@@ -9,7 +9,6 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr std::size_t kMaxStopStrings = 4;
 constexpr IntRange kCounts{0, std::numeric_limits<std::int32_t>::max()};
 
 std::vector<std::string> parse_stop(Fields& fields) {
@@ -22,11 +21,6 @@ std::vector<std::string> parse_stop(Fields& fields) {
     strings = fields.text_list("stop");
   else
     fields.refuse("stop", "must be a string or a list of strings");
-  if (strings.size() > kMaxStopStrings)
-    fields.refuse("stop", "has " + std::to_string(strings.size()) + " strings; the limit is " +
-                              std::to_string(kMaxStopStrings));
-  for (const std::string& text : strings)
-    if (text.empty()) fields.refuse("stop", "must not hold an empty string");
   return strings;
 }
 

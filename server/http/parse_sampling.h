@@ -9,8 +9,8 @@ namespace dejavu {
 
 inline constexpr IntRange kLogprobCounts{0, kMaxLogprobs};
 
-// Everything but logprobs, whose shape differs between the two APIs. Ranges that the engine's
-// validate() knows are left to it.
+// Everything but logprobs, whose shape differs between the two APIs. Ranges that the service
+// checks are left to it.
 SamplingFields parse_sampling(Fields& fields);
 void refuse_unserved(Fields& fields);
 

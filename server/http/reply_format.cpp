@@ -72,6 +72,7 @@ ReplyFormat::ReplyFormat(const GenerateBody& body, Head head, Names names)
       names_(names),
       include_usage_(body.include_usage),
       continuous_usage_(body.continuous_usage),
+      show_prompt_logprobs_(body.request.sampling.prompt_logprobs.has_value()),
       unfinished_(body.request.prompts.size() * static_cast<std::size_t>(body.request.n)) {
   opened_.resize(unfinished_);
 }
@@ -86,7 +87,7 @@ ordered_json ReplyFormat::envelope(const char* object) const {
 }
 
 void ReplyFormat::add_prompt_logprobs(Json& reply, Json& choice, const TextDelta& delta) const {
-  if (delta.prompt_logprobs.empty()) return;
+  if (!show_prompt_logprobs_ || delta.prompt_logprobs.empty()) return;
   (prompt_logprobs_in_choice() ? choice : reply)["prompt_logprobs"] =
       prompt_logprobs_json(delta.prompt_logprobs);
 }

@@ -63,6 +63,7 @@ class ReplyFormat {
   Names names_;
   bool include_usage_;
   bool continuous_usage_;
+  bool show_prompt_logprobs_;
   std::vector<bool> opened_;  // by choice
   std::size_t unfinished_;
   Json held_;

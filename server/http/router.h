@@ -34,6 +34,10 @@ struct Route {
   }
 };
 
+inline bool generates(const Route& route) {
+  return route.endpoint == Endpoint::kCompletions || route.endpoint == Endpoint::kChat;
+}
+
 // False when nothing is served at `path`. The prefix /v1 is optional everywhere, and so is a
 // slash at the end.
 bool find_route(std::string_view path, Route& route);

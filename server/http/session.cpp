@@ -11,6 +11,7 @@
 #include "server/http/call_relay.h"
 #include "server/http/error_body.h"
 #include "server/http/json_body.h"
+#include "server/request_identity.h"
 
 namespace dejavu {
 namespace {
@@ -30,10 +31,6 @@ std::string lower(std::string_view text) {
   std::transform(out.begin(), out.end(), out.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return out;
-}
-
-bool generates(const Route& route) {
-  return route.endpoint == Endpoint::kCompletions || route.endpoint == Endpoint::kChat;
 }
 
 Result<GenerateBody> parse_generate(const Route& route, const HttpRequest& request) {
@@ -127,9 +124,13 @@ Session::Task<bool> Session::serve_one() {
     answer = error_response(400, "An HTTP/1.1 request needs a Host header.", "bad_request");
   else
     answer = context_.gate.check(request_, route);
-  if (answer) co_return co_await refuse_unread(std::move(*answer), parser);
+  if (answer) {
+    if (answer->status >= 400) record_refusal(route, *answer);
+    co_return co_await refuse_unread(std::move(*answer), parser);
+  }
   answer = co_await read_body(parser);
   if (answer) {
+    record_refusal(route, *answer);
     client_keeps_alive_ = false;
     co_return co_await respond(std::move(*answer));
   }
@@ -144,7 +145,8 @@ void Session::take_head(const Connection::Parser& parser) {
   for (const auto& field : head)
     request_.headers.emplace_back(lower(field.name_string()), std::string(field.value()));
   request_.has_body = parser.chunked() || parser.content_length().value_or(0) > 0;
-  set_ids(request_);
+  request_.request_id = request_id_or_new(request_.header("x-request-id"));
+  request_.trace_id = trace_id_of(request_.header("traceparent"));
   http_1_0_ = head.version() < 11;
   client_keeps_alive_ = parser.is_header_done() && head.keep_alive();
 }
@@ -197,7 +199,11 @@ Session::Task<bool> Session::dispatch(const Route& route) {
     body = co_await aside<Result<GenerateBody>>([&] { return parse_generate(route, request_); });
   else
     body = parse_generate(route, request_);
-  if (!body) co_return co_await respond(error_response(body.error()));
+  if (!body) {
+    HttpResponse refusal = error_response(body.error());
+    record_refusal(route, refusal);
+    co_return co_await respond(std::move(refusal));
+  }
   co_return co_await generate(std::move(*body));
 }
 
@@ -213,6 +219,18 @@ Session::Task<bool> Session::generate(GenerateBody body) {
   if (body.request.stream) wire.framing = http_1_0_ ? Framing::kUntilClose : Framing::kChunked;
   CallRelay relay({context_, connection_, request_, wire}, std::move(body));
   co_return co_await relay.run();
+}
+
+// Generation requests are counted and logged, also those that the service never sees.
+void Session::record_refusal(const Route& route, const HttpResponse& refusal) const {
+  if (!generates(route)) return;
+  GenerateRequest request;
+  request.request_id = request_.request_id;
+  request.trace_id = request_.trace_id;
+  request.api = route.endpoint == Endpoint::kChat ? "chat" : "completions";
+  Error error{ErrorCode::kInvalidArgument, {}, {}, {}};
+  if (refusal.status == 401) error.code = ErrorCode::kUnauthenticated;
+  context_.service.record_refusal(request, error);
 }
 
 Session::Task<bool> Session::respond(HttpResponse response) {

@@ -53,6 +53,7 @@ class Session {
   // Runs `work` on the pool for heavy work.
   template <class T>
   Task<T> aside(std::function<T()> work);
+  void record_refusal(const Route& route, const HttpResponse& refusal) const;
   Task<bool> respond(HttpResponse response);
   bool keep_alive() const;
 

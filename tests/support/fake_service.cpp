@@ -115,7 +115,7 @@ void FakeService::answer(const GenerateRequest& request, GenerationSink& sink) c
       TextDelta delta;
       delta.choice = static_cast<int>(p) * request.n + k;
       const std::string tail = "!" + std::to_string(k);
-      if (request.sampling.prompt_logprobs) {
+      if (request.sampling.prompt_logprobs || (request.echo && request.sampling.logprobs)) {
         delta.prompt_logprobs.push_back(token(text.substr(0, 1), 0));
         delta.prompt_logprobs.front().has_logprob = false;
         delta.prompt_logprobs.push_back(token("b", 1));

@@ -94,9 +94,19 @@ TEST_CASE("stream_options: usage in a last chunk without choices, or in every ch
 TEST_CASE("completion logprobs keep the legacy shape") {
   const HttpFixture http;
   const json choice =
-      http.post("/completions", R"({"prompt":"hi","logprobs":1})").json()["choices"][0];
+      http.post("/completions", R"({"prompt":"hi","logprobs":2})").json()["choices"][0];
   CHECK(choice["logprobs"] == json::parse(R"({"tokens":["hi","!0"],"token_logprobs":[-0.5,-0.5],
       "top_logprobs":[{"hi":-0.5,"Z":-1.5},{"!0":-0.5,"Z":-1.5}],"text_offset":[0,2]})"));
+}
+
+TEST_CASE("echoed tokens are scored before the generated ones, with a first null") {
+  const HttpFixture http;
+  const json choice =
+      http.post("/completions", R"({"prompt":"ab","echo":true,"logprobs":0})").json()["choices"][0];
+  CHECK(choice["logprobs"]["token_logprobs"] == json::parse("[null,-0.5,-0.5,-0.5]"));
+  CHECK(choice["logprobs"]["top_logprobs"] ==
+        json::parse(R"([null,{"b":-0.5},{"ab":-0.5},{"!0":-0.5}])"));
+  CHECK_FALSE(choice.contains("prompt_logprobs"));
 }
 
 TEST_CASE("prompt_logprobs have vLLM's shape, a first null included") {

@@ -111,9 +111,7 @@ TEST_CASE("refusals name the field") {
     const char* fields;
     const char* param;
   };
-  for (const Case& c : {Case{R"("n":1e6)", nullptr},
-                        Case{R"("n":1e400)", nullptr},
-                        Case{R"("n":0)", "n"},
+  for (const Case& c : {Case{R"("n":0)", "n"},
                         Case{R"("n":-1)", "n"},
                         Case{R"("n":1.5)", "n"},
                         Case{R"("n":"2")", "n"},
@@ -123,7 +121,6 @@ TEST_CASE("refusals name the field") {
                         Case{R"("temperature":"hot")", "temperature"},
                         Case{R"("temperature":1e300)", "temperature"},
                         Case{R"("seed":18446744073709551615)", "seed"},
-                        Case{R"("stop":["a","b","c","d","e"])", "stop"},
                         Case{R"("stop":[1])", "stop"},
                         Case{R"("stop":5)", "stop"},
                         Case{R"("logit_bias":{"x":1})", "logit_bias"},
@@ -153,11 +150,10 @@ TEST_CASE("refusals name the field") {
       INFO(c.fields);
       const HttpReply reply = chat ? http.post("/chat/completions", chat_with(c.fields))
                                    : http.post("/completions", completion_with(c.fields));
-      if (c.param == nullptr && reply.status == 200) continue;  // the service's limit
       CHECK(reply.status == 400);
       const json error = reply.json()["error"];
       CHECK(error["type"] == "invalid_request_error");
-      if (c.param != nullptr) CHECK(error["param"] == c.param);
+      CHECK(error["param"] == c.param);
     }
   }
   CHECK(http.post("/completions", completion_with(R"("logprobs":21)")).status == 400);
@@ -228,7 +224,8 @@ TEST_CASE("bodies that are not one JSON object of bounded depth") {
        {std::string(), std::string("{"), std::string("[]"), std::string("null"),
         std::string(R"({"prompt":"a",})"), std::string(R"({"prompt":NaN})"),
         std::string("{\"prompt\":\"\xff\xfe\"}"), std::string(R"({"prompt":"\ud800"})"),
-        std::string(R"({"prompt":"a"} x)"), nested(64), nested(1000000)}) {
+        std::string(R"({"prompt":"a","n":1e400})"), std::string(R"({"prompt":"a"} x)"), nested(64),
+        nested(1000000)}) {
     const HttpReply reply = http.post("/completions", body);
     CHECK(reply.status == 400);
     CHECK(reply.json()["error"]["type"] == "invalid_request_error");
