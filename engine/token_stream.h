@@ -22,13 +22,14 @@ struct TokenLogprob {
 
 enum class FinishReason : std::uint8_t { kNone, kStop, kLength, kCancelled, kError };
 
-// One generated token, or the end of the sequence.
+// One generated token, or the end of the sequence. Small: a ring holds as many as the sequence may
+// produce.
 struct TokenEvent {
-  std::int32_t token = -1;  // -1: no token (the end without one)
-  TokenLogprob logprob;     // filled when asked for
+  std::int32_t token = -1;                      // -1: no token (the end without one)
+  std::shared_ptr<const TokenLogprob> logprob;  // when asked for
   FinishReason finish = FinishReason::kNone;
-  std::int32_t stop_token = -1;  // the stop id that ended it (the token itself is `token`)
-  Error error;                   // kError only
+  std::int32_t stop_token = -1;        // the stop id that ended it (the token itself is `token`)
+  std::shared_ptr<const Error> error;  // kError only
 };
 
 // Timings and counts of a sequence.

@@ -133,7 +133,7 @@ void Call::drain_choice(Choice& choice) {
   TokenEvent event;
   while (!choice.done && !cancelled_.load(std::memory_order_acquire) &&
          choice.stream->try_pop(event)) {
-    if (event.finish == FinishReason::kError) return fail(event.error);
+    if (event.finish == FinishReason::kError) return fail(*event.error);
     if (event.finish == FinishReason::kCancelled) {
       return fail({ErrorCode::kCancelled, "the request was cancelled", {}, {}});
     }
@@ -174,7 +174,7 @@ void Call::take_token(Choice& choice, const TokenEvent& event) {
   choice.delta.text += piece.text;
   choice.delta.token_ids.push_back(event.token);
   if (setup_.request.sampling.logprobs) {
-    TokenLogprob logprob = event.logprob;
+    TokenLogprob logprob = *event.logprob;
     logprob.token = event.token;
     choice.delta.logprobs.push_back(
         make_token_text(*setup_.model->tokenizer, logprob, piece.offset));

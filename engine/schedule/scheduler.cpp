@@ -49,10 +49,11 @@ void Scheduler::end_cancelled_and_expired(TimePoint now) {
         event.finish = FinishReason::kCancelled;
       } else if (sequence->request.deadline && *sequence->request.deadline <= now) {
         event.finish = FinishReason::kError;
-        event.error = {ErrorCode::kDeadlineExceeded,
-                       "the deadline passed before the request was finished; allow more time "
-                       "(timeout_ms) or ask for fewer tokens",
-                       "timeout_ms", "deadline_exceeded"};
+        event.error = std::make_shared<const Error>(
+            Error{ErrorCode::kDeadlineExceeded,
+                  "the deadline passed before the request was finished; allow more time "
+                  "(timeout_ms) or ask for fewer tokens",
+                  "timeout_ms", "deadline_exceeded"});
       } else {
         continue;
       }

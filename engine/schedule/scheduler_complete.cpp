@@ -47,7 +47,7 @@ void Scheduler::fail_all(const Error& error, TimePoint now) {
   for (const SequencePtr& sequence : all) {
     TokenEvent event;
     event.finish = FinishReason::kError;
-    event.error = error;
+    event.error = std::make_shared<const Error>(error);
     sequence->in_flight = 0;
     end(sequence, std::move(event), now);
   }

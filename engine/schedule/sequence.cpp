@@ -51,7 +51,8 @@ TokenEvent Sequence::take_token(const SampleOutput& output, int max_model_len) {
   tokens.push_back(output.token);
   TokenEvent event;
   event.token = output.token;
-  if (params.logprobs >= 0) event.logprob = to_logprob(output, params.logprobs);
+  if (params.logprobs >= 0)
+    event.logprob = std::make_shared<const TokenLogprob>(to_logprob(output, params.logprobs));
   const bool stops = contains(params.stop_token_ids, output.token) ||
                      (!params.ignore_eos && contains(params.eos_token_ids, output.token));
   if (stops && may_stop) {

@@ -84,8 +84,8 @@ std::vector<std::uint32_t> bits_of(const Answer& answer) {
   std::vector<std::uint32_t> bits;
   for (const TokenEvent& event : answer.events) {
     bits.push_back(static_cast<std::uint32_t>(event.token));
-    bits.push_back(std::bit_cast<std::uint32_t>(event.logprob.logprob));
-    for (const auto& [token, logprob] : event.logprob.top) {
+    bits.push_back(std::bit_cast<std::uint32_t>(event.logprob->logprob));
+    for (const auto& [token, logprob] : event.logprob->top) {
       bits.push_back(static_cast<std::uint32_t>(token));
       bits.push_back(std::bit_cast<std::uint32_t>(logprob));
     }

@@ -107,10 +107,10 @@ TEST_CASE("log-probabilities come with tokens and prompts", "[engine]") {
     if (event.token < 0) continue;
     SampleOutput expected;
     score_row(fake_logits(context, 64), event.token, 2, expected);
-    CHECK(event.logprob.logprob == expected.logprob);
-    CHECK(event.logprob.rank == expected.rank);
-    REQUIRE(event.logprob.top.size() == 2);
-    CHECK(event.logprob.top[0].first == expected.top_tokens[0]);
+    CHECK(event.logprob->logprob == expected.logprob);
+    CHECK(event.logprob->rank == expected.rank);
+    REQUIRE(event.logprob->top.size() == 2);
+    CHECK(event.logprob->top[0].first == expected.top_tokens[0]);
     context.push_back(event.token);
   }
   const auto& scores = listener.stream()->prompt_logprobs;

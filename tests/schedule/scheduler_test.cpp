@@ -145,7 +145,7 @@ TEST_CASE("a passed deadline ends waiting and running sequences", "[schedule]") 
   for (const auto& sequence : {running, waiting}) {
     const auto events = SchedulerHarness::events(sequence);
     CHECK(events.back().finish == FinishReason::kError);
-    CHECK(events.back().error.code == ErrorCode::kDeadlineExceeded);
+    CHECK(events.back().error->code == ErrorCode::kDeadlineExceeded);
   }
   CHECK(harness.used_pages() == 0);
 }

@@ -38,7 +38,7 @@ const Answer& Listener::wait(std::size_t tokens) {
     while (stream_->try_pop(event)) {
       if (event.token >= 0) answer_.tokens.push_back(event.token);
       answer_.finish = event.finish;
-      answer_.error = event.error;
+      if (event.error) answer_.error = *event.error;
       answer_.events.push_back(event);
     }
   }

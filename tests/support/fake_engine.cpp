@@ -30,7 +30,7 @@ class FakeTransformer final : public Transformer {
 TokenEvent ending(FinishReason finish, Error error = {}) {
   TokenEvent event;
   event.finish = finish;
-  event.error = std::move(error);
+  event.error = std::make_shared<const Error>(std::move(error));
   return event;
 }
 
@@ -155,7 +155,8 @@ void FakeEngine::advance(Running& sequence) {
   const std::int32_t token = sequence.tokens[sequence.next++];
   TokenEvent event;
   event.token = token;
-  event.logprob = {token, -0.25F, 1, {{token, -0.25F}}};
+  event.logprob =
+      std::make_shared<const TokenLogprob>(TokenLogprob{token, -0.25F, 1, {{token, -0.25F}}});
   const bool eos = !sampling.ignore_eos && contains(sampling.eos_token_ids, token);
   if (eos || contains(sampling.stop_token_ids, token)) {
     event.finish = FinishReason::kStop;
