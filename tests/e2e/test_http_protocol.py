@@ -77,9 +77,7 @@ def test_refused_paths_and_methods(connection, method, path, status, allow):
 
 
 def test_content_type_must_be_json(connection):
-    status, _, body = connection.request(
-        "POST", "/v1/completions", BODY, "Content-Type: text/plain\r\n"
-    )
+    status, _, body = connection.request("POST", "/v1/completions", BODY, "Content-Type: text/plain\r\n")
     assert status == 415
     assert_openai_error(body)
     kind = "Content-Type: application/json; charset=utf-8\r\n"
@@ -133,9 +131,7 @@ def test_pipelined_requests_are_answered_in_order(connection):
 def test_chunked_bodies(connection):
     chunks = b"".join(b"%x\r\n%s\r\n" % (1, BODY[i : i + 1]) for i in range(len(BODY)))
     connection.send(
-        b"POST /v1/completions HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n"
-        + chunks
-        + b"0\r\n\r\n"
+        b"POST /v1/completions HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
     )
     assert connection.reply()[0] == 200
     assert connection.request("GET", "/version")[0] == 200
@@ -196,9 +192,7 @@ def test_bodies_that_are_refused(connection, body):
 
 
 def test_request_ids(connection):
-    status, headers, body = connection.request(
-        "POST", "/v1/completions", BODY, "X-Request-Id: my-id\r\n"
-    )
+    status, headers, body = connection.request("POST", "/v1/completions", BODY, "X-Request-Id: my-id\r\n")
     assert (status, headers["x-request-id"]) == (200, "my-id")
     assert json.loads(body)["id"] == "cmpl-my-id"
     assert connection.request("GET", "/nothing")[1]["x-request-id"]

@@ -106,9 +106,7 @@ def test_stop_strings(client):
     assert choice.text == text[: text.index(stop)]
     assert choice.finish_reason == "stop"
     assert choice.stop_reason == stop
-    kept = complete(
-        client, max_tokens=40, stop=stop, extra_body={"include_stop_str_in_output": True}
-    )
+    kept = complete(client, max_tokens=40, stop=stop, extra_body={"include_stop_str_in_output": True})
     assert kept.choices[0].text == text[: text.index(stop)] + stop
 
 
@@ -168,9 +166,7 @@ def test_continuous_usage(client):
 
 
 def test_max_completion_tokens_wins(client):
-    reply = client.chat.completions.create(
-        model=MODEL, messages=USER, max_tokens=50, max_completion_tokens=3
-    )
+    reply = client.chat.completions.create(model=MODEL, messages=USER, max_tokens=50, max_completion_tokens=3)
     assert reply.usage.completion_tokens <= 3
 
 
