@@ -49,5 +49,63 @@ class TileShapes {
 // Makes earlier stores to memory a tile is about to be loaded from really happen before.
 inline void stores_before_tiles() { __asm__ volatile("" ::: "memory"); }
 
+// Two left by two right tiles, over some steps. A left tile's row r of step s lies at
+// left + s * left_step + r * left_stride (bytes), right tiles follow each other step by step.
+// Sums are a matrix of 32 x 32 floats.
+struct TileQuad {
+  const void* left[2];
+  std::int64_t left_stride = 0;
+  std::int64_t left_step = 0;
+  const void* right[2];
+  std::int64_t steps = 0;
+  const float* from = nullptr;   // null: zero
+  std::int64_t from_stride = 0;  // floats
+  float* to = nullptr;
+  std::int64_t to_stride = 0;
+};
+
+// `each_step` runs once a step, among the tile instructions.
+template <class EachStep>
+void multiply_quad(const TileQuad& q, const EachStep& each_step) {
+  if (q.from == nullptr) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+  } else {
+    const std::int64_t row = q.from_stride * 4;
+    const float* lower = q.from + q.from_stride * kTileRows;
+    _tile_loadd(0, q.from, row);
+    _tile_loadd(1, q.from + kTileRows, row);
+    _tile_loadd(2, lower, row);
+    _tile_loadd(3, lower + kTileRows, row);
+  }
+  const auto* left0 = static_cast<const char*>(q.left[0]);
+  const auto* left1 = static_cast<const char*>(q.left[1]);
+  const auto* right0 = static_cast<const char*>(q.right[0]);
+  const auto* right1 = static_cast<const char*>(q.right[1]);
+  for (std::int64_t step = 0; step < q.steps; ++step) {
+    _tile_loadd(4, left0, q.left_stride);
+    _tile_loadd(6, right0, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(7, right1, 64);
+    _tile_dpbf16ps(1, 4, 7);
+    each_step();
+    _tile_loadd(5, left1, q.left_stride);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+    left0 += q.left_step;
+    left1 += q.left_step;
+    right0 += kTileBytes;
+    right1 += kTileBytes;
+  }
+  const std::int64_t row = q.to_stride * 4;
+  float* lower = q.to + q.to_stride * kTileRows;
+  _tile_stored(0, q.to, row);
+  _tile_stored(1, q.to + kTileRows, row);
+  _tile_stored(2, lower, row);
+  _tile_stored(3, lower + kTileRows, row);
+}
+
 }  // namespace
 }  // namespace dejavu

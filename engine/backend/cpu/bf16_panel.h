@@ -1,7 +1,7 @@
 // Panels of BF16 weights for VDPBF16PS and TDPBF16PS: inputs 2i and 2i+1 of a column lie side by
-// side, a row of the panel is [kColumnPanel] such pairs. The interleave works within 128-bit lanes,
-// so the columns of each group of 32 come out of order; order() puts the finished sums right.
-// AVX-512 only; internal linkage: see kernels.h.
+// side. A row of the panel, [kColumnPanel] such pairs, is four vectors; PanelLayout says where. The
+// interleave works within 128-bit lanes, so the columns of each group of 32 come out of order;
+// order() puts the finished sums right. AVX-512 only; internal linkage: see kernels.h.
 #pragma once
 
 #include "engine/backend/cpu/project_common.h"
@@ -10,6 +10,17 @@
 namespace dejavu {
 namespace {
 
+// Where vector v of row r of a panel lies: r * kRow + v * kVector.
+struct RowsTogether {
+  static constexpr std::int64_t kRow = kColumnPanel;
+  static constexpr std::int64_t kVector = 16;
+};
+struct TilesTogether {  // 16 rows of one vector are a tile of 1 KB
+  static constexpr std::int64_t kRow = 16;
+  static constexpr std::int64_t kVector = kManyInputs / 2 * 16;
+};
+
+template <class PanelLayout>
 struct Bf16Panel {
   using S = Avx512;
   using X = std::uint16_t;
@@ -48,14 +59,15 @@ struct Bf16Panel {
     for (std::int64_t n = 0; n < padded; n += kInputs) {
       ahead();
       for (std::int64_t c = 0; c < kColumnPanel; c += 32) {
+        Panel* to = panel + c / 16 * PanelLayout::kVector;
         const std::int64_t left = at.columns - c;
         const __m512i even = columns(row + c, n < at.count ? left : 0);
         const __m512i odd = columns(row + c + w.stride, n + 1 < at.count ? left : 0);
-        _mm512_store_si512(panel + c, _mm512_unpacklo_epi16(even, odd));
-        _mm512_store_si512(panel + c + 16, _mm512_unpackhi_epi16(even, odd));
+        _mm512_store_si512(to, _mm512_unpacklo_epi16(even, odd));
+        _mm512_store_si512(to + PanelLayout::kVector, _mm512_unpackhi_epi16(even, odd));
       }
       row += kInputs * w.stride;
-      panel += kColumnPanel;
+      panel += PanelLayout::kRow;
     }
   }
 

@@ -16,6 +16,8 @@ namespace {
 constexpr std::int64_t kItemBytes = std::int64_t{256} << 10;
 constexpr std::int64_t kManyTokensItemBytes = std::int64_t{512} << 10;
 constexpr std::int64_t kFewTokens = 16;
+constexpr std::int64_t kPackedBytes = std::int64_t{1} << 20;
+constexpr std::int64_t kMinTokenBlock = 64;
 constexpr std::int64_t kItemsPerThread = 4;
 // Rows a prefill attention item aims at: queries times the heads of a KV group.
 constexpr int kAttentionRows = 64;
@@ -143,9 +145,22 @@ void CpuBackend::mlp_up(const MlpUpArgs& args, StreamId /*stream*/) {
   run_rows(job);
 }
 
-void CpuBackend::run_rows(RowsJob job) {
+// Tokens go in blocks whose packed x stays in L2 while the weights stream by.
+void CpuBackend::run_rows(const RowsJob& job) {
   const std::int64_t tokens = job.x.rows;
-  if (tokens == 0) return;
+  const std::int64_t block =
+      std::max(kMinTokenBlock, kPackedBytes / (2 * job.x.cols) / kMinTokenBlock * kMinTokenBlock);
+  for (std::int64_t first = 0; first < tokens; first += block) {
+    RowsJob part = job;
+    part.x.rows = part.y.rows = std::min(block, tokens - first);
+    part.x.data = job.x.row(first);
+    part.y.data = job.y.row(first);
+    run_rows_block(part);
+  }
+}
+
+void CpuBackend::run_rows_block(RowsJob job) {
+  const std::int64_t tokens = job.x.rows;
   const RowsKernel& kernel = kernels_.rows[static_cast<std::size_t>(job.w.dtype)];
   job.packed = packed_.get(kernel.packed_bytes(tokens, job.x.cols));
   pool_.parallel_for(ceil_div(tokens, kPackTokens),
@@ -183,9 +198,16 @@ void CpuBackend::project(const ProjectArgs& args, StreamId /*stream*/) {
                      [&](std::int64_t group, int) { kernel.pack(job, group); });
 
   if (tokens > kFewTokens) {
-    const std::int64_t panels = ceil_div(args.w.cols, kColumnPanel);
-    pool_.parallel_for(panels * ceil_div(tokens, kTokenBlock), [&](std::int64_t item, int) {
-      kernel.panel(job, item % panels * kColumnPanel, item / panels * kTokenBlock);
+    const std::int64_t blocks = ceil_div(tokens, kTokenBlock);
+    // Wide groups read x less often, narrow ones share out better.
+    const std::int64_t even = args.w.cols * blocks / (pool_.threads() * kItemsPerThread);
+    const std::int64_t columns =
+        round_up(std::clamp<std::int64_t>(even, 1, kPanelColumns), kColumnPanel);
+    const std::int64_t groups = ceil_div(args.w.cols, columns);
+    pool_.parallel_for(groups * blocks, [&](std::int64_t item, int) {
+      const std::int64_t begin = item % groups * columns;
+      kernel.panels(job, item / groups * kTokenBlock, begin,
+                    std::min(args.w.cols, begin + columns));
     });
     return;
   }

@@ -50,7 +50,8 @@ class CpuBackend final : public Backend {
     std::vector<std::byte> storage_;
   };
 
-  void run_rows(RowsJob job);
+  void run_rows(const RowsJob& job);
+  void run_rows_block(RowsJob job);
   void for_tokens(std::int64_t tokens, std::int64_t width,
                   const std::function<void(std::int64_t)>& body);
 

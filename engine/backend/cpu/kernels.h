@@ -46,6 +46,7 @@ inline constexpr std::int64_t kPackTokens = 16;
 // Row blocks and column panels begin at multiples of these.
 inline constexpr std::int64_t kRowBlock = 16;
 inline constexpr std::int64_t kColumnPanel = 64;
+inline constexpr std::int64_t kPanelColumns = 256;
 inline constexpr std::int64_t kTokenBlock = 256;
 
 struct RowsKernel {
@@ -63,8 +64,9 @@ struct ProjectKernel {
                 std::int64_t end) = nullptr;
   // y for columns [begin, end) from the partials.
   void (*fold)(const ProjectJob& job, std::int64_t begin, std::int64_t end) = nullptr;
-  // y for the panel of columns at `begin` and up to kTokenBlock tokens, all ranges; many tokens.
-  void (*panel)(const ProjectJob& job, std::int64_t begin, std::int64_t first_token) = nullptr;
+  // y for columns [begin, end), at most kPanelColumns, and up to kTokenBlock tokens; all ranges.
+  void (*panels)(const ProjectJob& job, std::int64_t first_token, std::int64_t begin,
+                 std::int64_t end) = nullptr;
 };
 
 // Some consecutive queries of one sequence, for the query heads that share one KV head.

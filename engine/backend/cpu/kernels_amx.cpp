@@ -1,6 +1,6 @@
 // The AMX path: TDPBF16PS for BF16 weights.
 #include "engine/backend/cpu/project_amx.h"
-#include "engine/backend/cpu/rows_amx.h"
+#include "engine/backend/cpu/rows_amx_many.h"
 
 namespace dejavu {
 namespace {
@@ -8,7 +8,7 @@ namespace {
 constexpr CpuKernels table() {
   CpuKernels kernels;
   kernels.rows[static_cast<int>(DType::kBF16)] = {AmxRows::packed_bytes, AmxRows::pack,
-                                                  AmxRows::run};
+                                                  amx_rows_run};
   kernels.project[static_cast<int>(DType::kBF16)] = project_kernel<AmxProject>();
   return kernels;
 }

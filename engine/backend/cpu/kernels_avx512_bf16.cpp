@@ -28,7 +28,7 @@ struct Bf16Dot {
   static __m128 total(const Sum* four) { return S::sum4(four[0], four[1], four[2], four[3]); }
 };
 
-struct Bf16Lanes : Bf16Panel {
+struct Bf16Lanes : Bf16Panel<RowsTogether> {
   using Operand = __m512bh;
 
   // 32 columns of eight pairs of rows, in the panel's order.

@@ -8,7 +8,7 @@
 namespace dejavu {
 namespace {
 
-struct AmxProject : Bf16Panel {
+struct AmxProject : Bf16Panel<TilesTogether> {
   using Tile = PanelTile<AmxProject>;
 
   // One token: the same additions in vectors, where passing every weight through memory into a tile
@@ -92,65 +92,39 @@ struct AmxProject : Bf16Panel {
     });
   }
 
-  // One token tile (m tokens) by the panel's 64 columns.
-  static void multiply_tile(const Tile& tile, std::int64_t token, std::int64_t m) {
-    const std::int64_t stride = tile.stride * 4;
-    const std::int64_t place = token * tile.stride;
-    if (tile.from == nullptr) {
-      _tile_zero(0);
-      _tile_zero(1);
-      _tile_zero(2);
-      _tile_zero(3);
-    } else {
-      const float* from = tile.from + place;
-      _tile_loadd(0, from, stride);
-      _tile_loadd(1, from + 16, stride);
-      _tile_loadd(2, from + 32, stride);
-      _tile_loadd(3, from + 48, stride);
-    }
-    const X* x = tile.x + token * tile.x_stride;
-    const Panel* panel = tile.panel;
-    for (std::int64_t pair = 0; pair < tile.steps; pair += kTileRows) {
-      _tile_loadd(4, x, tile.x_stride * 2);
-      _tile_loadd(6, panel, kColumnPanel * 4);
-      _tile_dpbf16ps(0, 4, 6);
-      _tile_loadd(7, panel + 16, kColumnPanel * 4);
-      _tile_dpbf16ps(1, 4, 7);
-      _tile_loadd(6, panel + 32, kColumnPanel * 4);
-      _tile_dpbf16ps(2, 4, 6);
-      _tile_loadd(7, panel + 48, kColumnPanel * 4);
-      _tile_dpbf16ps(3, 4, 7);
-      x += kTileInputs;
-      panel += kTileRows * kColumnPanel;
-    }
-    if (tile.add == nullptr) {
-      store(tile.to + place, stride);
-      return;
-    }
-    alignas(64) float sums[kTileRows * kColumnPanel];
-    store(sums, kColumnPanel * 4);
-    for (std::int64_t t = 0; t < m; ++t) {
-      for (std::int64_t c = 0; c < kColumnPanel; c += S::kWidth) {
-        const std::int64_t at = place + t * tile.stride + c;
-        S::store(tile.to + at,
-                 S::add(S::load(tile.add + at), S::load(sums + t * kColumnPanel + c)));
+  // The panel: 32 tokens by 32 columns at a time, so that half of it stays in L1.
+  static void multiply(const Tile& tile) {
+    constexpr std::int64_t kPair = 2 * kTileRows;
+    stores_before_tiles();  // the panel's
+    const TileShapes shapes(kTileRows, kTileRows);
+    alignas(64) float sums[kPair * kPair];
+    TileQuad quad;
+    quad.left_stride = tile.x_stride * 2;
+    quad.left_step = kTileInputs * 2;
+    quad.steps = tile.steps / kTileRows;
+    quad.from_stride = tile.stride;
+    quad.to_stride = tile.add == nullptr ? tile.stride : kPair;
+    for (std::int64_t column = 0; column < kColumnPanel; column += kPair) {
+      quad.right[0] = tile.panel + column / 16 * TilesTogether::kVector;
+      quad.right[1] = tile.panel + (column / 16 + 1) * TilesTogether::kVector;
+      for (std::int64_t token = 0; token < tile.tokens; token += kPair) {
+        quad.left[0] = tile.x + token * tile.x_stride;
+        // An odd last tile is multiplied twice and used once.
+        quad.left[1] =
+            tile.x + (token + (token + kTileRows < tile.tokens ? kTileRows : 0)) * tile.x_stride;
+        const std::int64_t place = token * tile.stride + column;
+        quad.from = tile.from == nullptr ? nullptr : tile.from + place;
+        quad.to = tile.add == nullptr ? tile.to + place : sums;
+        multiply_quad(quad, [] {});
+        if (tile.add == nullptr) continue;
+        for (std::int64_t t = 0; t < kPair; ++t) {
+          for (std::int64_t c = 0; c < kPair; c += S::kWidth) {
+            const std::int64_t to = place + t * tile.stride + c;
+            S::store(tile.to + to, S::add(S::load(tile.add + to), S::load(sums + t * kPair + c)));
+          }
+        }
       }
     }
-  }
-
-  static void store(float* to, std::int64_t stride) {
-    _tile_stored(0, to, stride);
-    _tile_stored(1, to + 16, stride);
-    _tile_stored(2, to + 32, stride);
-    _tile_stored(3, to + 48, stride);
-  }
-
-  static void multiply(const Tile& tile) {
-    // The panel was just stored.
-    stores_before_tiles();
-    const std::int64_t m = smaller(tile.tokens, kTileRows);
-    const TileShapes shapes(static_cast<int>(m), kTileRows);
-    for (std::int64_t token = 0; token < tile.tokens; token += m) multiply_tile(tile, token, m);
   }
 };
 

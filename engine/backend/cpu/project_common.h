@@ -169,32 +169,37 @@ void project_fold(const ProjectJob& job, std::int64_t begin, std::int64_t end) {
 }
 
 template <class P>
-void project_panel(const ProjectJob& job, std::int64_t begin, std::int64_t first_token) {
+void project_panels(const ProjectJob& job, std::int64_t first_token, std::int64_t begin,
+                    std::int64_t end) {
+  // One line more than the columns: equal columns of all tokens would share a set of the cache.
+  constexpr std::int64_t kStride = kPanelColumns + kPackTokens;
   PanelBuffer<P> panel;
-  alignas(64) float total[kTokenBlock * kColumnPanel];
-  alignas(64) float partial[kTokenBlock * kColumnPanel];
+  alignas(64) float total[kTokenBlock * kStride];
+  alignas(64) float partial[kTokenBlock * kStride];
   PanelTile<P> tile;
   tile.panel = panel.data;
   tile.x_stride = packed_stride<typename P::X>(job.x.cols);
   tile.tokens = smaller(kTokenBlock, job.x.rows - first_token);
-  tile.stride = kColumnPanel;
+  tile.stride = kStride;
   for (std::int64_t range = 0; range < job.ranges; ++range) {
     const std::int64_t first = range * job.range_length;
     const std::int64_t last = smaller(job.w.rows, first + job.range_length);
     for (std::int64_t n = first; n < last; n += kManyInputs) {
       const std::int64_t next = smaller(n + kManyInputs, last);
-      P::pack(job.w, place<P>(job, n, next, begin), panel.data, [] {});
       tile.x = packed_x<P>(job, first_token, n);
       tile.steps = steps_of<P>(next - n);
-      tile.from = n == first ? nullptr : partial;
-      tile.add = next == last && range > 0 ? total : nullptr;
-      tile.to = next == last ? total : partial;
-      P::multiply(tile);
+      for (std::int64_t column = begin; column < end; column += kColumnPanel) {
+        P::pack(job.w, place<P>(job, n, next, column), panel.data, [] {});
+        const std::int64_t at_column = column - begin;
+        tile.from = n == first ? nullptr : partial + at_column;
+        tile.add = next == last && range > 0 ? total + at_column : nullptr;
+        tile.to = (next == last ? total : partial) + at_column;
+        P::multiply(tile);
+      }
     }
   }
   for (std::int64_t t = 0; t < tile.tokens; ++t) {
-    fold_row<P>(job, {first_token + t, begin, smaller(begin + kColumnPanel, job.w.cols),
-                      total + t * kColumnPanel, 1, 0});
+    fold_row<P>(job, {first_token + t, begin, smaller(end, job.w.cols), total + t * kStride, 1, 0});
   }
 }
 
@@ -217,7 +222,7 @@ void project_pack(const ProjectJob& job, std::int64_t group) {
 template <class P>
 constexpr ProjectKernel project_kernel() {
   return {project_packed_bytes<P>, project_pack<P>, project_range<P>, project_fold<P>,
-          project_panel<P>};
+          project_panels<P>};
 }
 
 }  // namespace
