@@ -109,7 +109,7 @@ Status warm_up(Engine& engine) {
   while (event.finish == FinishReason::kNone) {
     if (!stream->try_pop(event)) changed->wait_drain();
   }
-  if (event.finish == FinishReason::kError) return tl::unexpected(event.error);
+  if (event.finish == FinishReason::kError) return tl::unexpected(*event.error);
   return {};
 }
 
