@@ -58,10 +58,10 @@ install_packages() {
 }
 
 # One compiler for each CPU, but no more than memory allows (a big one takes about 2 GiB).
-jobs() {
+parallel_jobs() {
   local cpus memory
   cpus=$(nproc)
-  memory=$(awk '/^MemAvailable/ { n = int($2 / 2097152); print n > 0 ? n : 1 }' /proc/meminfo)
+  memory=$(awk '/^MemAvailable/ { n = int($2 / 2097152); print (n > 0 ? n : 1) }' /proc/meminfo)
   echo $((cpus < memory ? cpus : memory))
 }
 
@@ -74,5 +74,5 @@ build() {
   # shellcheck disable=SC2086 # several options in one text
   cmake -S . -B "$folder" -G Ninja $options >"$folder/configure.log" 2>&1 ||
     { cat "$folder/configure.log" >&2; return 1; }
-  NINJA_STATUS='[%f/%t, %es] ' cmake --build "$folder" --parallel "$(jobs)" --target "${@:-all}"
+  NINJA_STATUS='[%f/%t, %es] ' cmake --build "$folder" --parallel "$(parallel_jobs)" --target "${@:-all}"
 }
