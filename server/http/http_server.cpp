@@ -1,5 +1,8 @@
 #include "server/http/http_server.h"
 
+#include <sys/resource.h>
+
+#include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -28,10 +31,21 @@ constexpr std::size_t kMaxConnections = 4096;
 constexpr auto kAcceptRetry = 100ms;
 constexpr auto kStopGrace = 2s;
 
+// Lets the process open as many files as the connections need, as far as its hard limit goes.
+void raise_file_limit() {
+  constexpr rlim_t kOtherFiles = 1024;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlim_t wanted = std::min<rlim_t>(kMaxConnections + kOtherFiles, limit.rlim_max);
+  if (limit.rlim_cur >= wanted) return;
+  limit.rlim_cur = wanted;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 class BeastServer final : public HttpServer {
  public:
   BeastServer(const HttpOptions& options, GenerationService& service, Metrics& metrics)
-      : context_(options, service, metrics), acceptor_(io_) {}
+      : context_(options, service, metrics), acceptor_(asio::make_strand(io_)) {}
   ~BeastServer() override { stop(); }
   BeastServer(const BeastServer&) = delete;
   BeastServer& operator=(const BeastServer&) = delete;
@@ -82,6 +96,7 @@ Status BeastServer::listen() {
   if (!error) acceptor_.listen(tcp::acceptor::max_listen_connections, error);
   if (error) return failed(error.message());
   port_ = acceptor_.local_endpoint().port();
+  raise_file_limit();
   return {};
 }
 
