@@ -65,7 +65,7 @@ class Bench {
 
   // One step: `sequences` sequences of `queries` tokens each, the last at `context`. Seconds.
   double step(int sequences, int queries, int context) {
-    const int tokens = sequences * queries;
+    seconds_.clear();
     const double start = now();
     for (const Layer& layer : layers_) run_layer(layer, sequences, queries, context);
     const std::int64_t rows = sequences;
@@ -74,19 +74,19 @@ class Bench {
                        f32(logits_, rows, kVocab)},
                       StreamId::kMain);
     });
-    (void)tokens;
-    return now() - start;
+    const double total = now() - start;
+    for (const auto& [name, seconds] : seconds_) history_[name].push_back(seconds);
+    return total;
   }
 
-  void print_shares(const char* what) {
-    double total = 0;
-    for (const auto& [name, seconds] : seconds_) total += seconds;
-    std::printf("  %s:", what);
-    for (const auto& [name, seconds] : seconds_) {
-      std::printf(" %s %.1f %%", name.c_str(), 100 * seconds / total);
+  // Median milliseconds a step spends in each op since the last call.
+  void print_ops() {
+    std::printf("   ");
+    for (const auto& [name, seconds] : history_) {
+      std::printf(" %s %.2f", name.c_str(), 1e3 * median(seconds));
     }
-    std::printf("\n");
-    seconds_.clear();
+    std::printf(" ms\n");
+    history_.clear();
   }
 
  private:
@@ -222,7 +222,8 @@ class Bench {
   Buffer hidden_;
   Buffer logits_;
   std::vector<std::int32_t> pages_;
-  std::map<std::string, double> seconds_;
+  std::map<std::string, double> seconds_;  // of this step
+  std::map<std::string, std::vector<double>> history_;
 };
 
 int run(const BackendOptions& options, int rounds) {
@@ -248,14 +249,14 @@ int run(const BackendOptions& options, int rounds) {
       "decode batch 1: %.1f ms, read bandwidth %.1f GB/s, fraction of it %.3f (best %.3f)\n",
       1e3 * median(one), median(bandwidth), median(fraction),
       *std::max_element(fraction.begin(), fraction.end()));
-  bench.print_shares("batch 1");
+  bench.print_ops();
   std::vector<double> ratio;
   for (int i = 0; i < rounds; ++i) {
     const double alone = bench.step(1, 1, 64);
     ratio.push_back(16 * alone / bench.step(16, 1, 64));
   }
   std::printf("decode batch 16: %.2f times the tokens/s of batch 1\n", median(ratio));
-  bench.print_shares("batch 1 and 16");
+  bench.print_ops();
   std::vector<double> tflops;
   for (int i = 0; i < std::max(1, rounds / 2); ++i) {
     tflops.push_back(Bench::prefill_flops(kMaxTokens) / bench.step(1, kMaxTokens, kMaxTokens) /
@@ -263,7 +264,7 @@ int run(const BackendOptions& options, int rounds) {
   }
   std::printf("prefill 512: %.3f TFLOP/s (best %.3f)\n", median(tflops),
               *std::max_element(tflops.begin(), tflops.end()));
-  bench.print_shares("prefill");
+  bench.print_ops();
   return 0;
 }
 

@@ -11,45 +11,78 @@ namespace {
 struct AmxProject : Bf16Panel<TilesTogether> {
   using Tile = PanelTile<AmxProject>;
 
-  // One token: the same additions in vectors, where passing every weight through memory into a tile
-  // would cost more than reading it. A tile step adds the even and the odd inputs up apart, each by
-  // multiply-adds from zero, then both to the sum; denormals are zero.
-  static void stream_one(const ProjectJob& job, const RangePlace& at) {
-    constexpr unsigned kFlushDenormals = 0x8040;
+  // Very few tokens: the panel's interleave would cost more than reading the weights, so rows are
+  // right operands as they lie. A tile step on the panel adds the even and the odd inputs up apart,
+  // each from zero, and then both to the sum. Here the 16 even rows are one tile and the 16 odd
+  // ones another; a right operand's "pairs" are then neighbouring columns, and x, spread out with
+  // zeros between, picks the one or the other. The additions are the same, to the bit.
+  static constexpr std::int64_t kDirectTokens = 4;
+  static void stream_direct(const ProjectJob& job, const RangePlace& at) {
+    constexpr unsigned kFlushDenormals = 0x8040;  // as tiles do
     const unsigned control = _mm_getcsr();
     _mm_setcsr(control | kFlushDenormals);
-    alignas(64) float x[kTileInputs];
+    const std::int64_t tokens = job.x.rows;
+    const TileShapes shapes(static_cast<int>(2 * tokens), kTileRows);
+    alignas(64) std::uint16_t spread[2][2 * kDirectTokens][kTileInputs];
+    alignas(64) std::uint16_t staged[kTileInputs][32];
+    alignas(64) float sums[2][2 * kDirectTokens][kTileRows];
     for (std::int64_t n = at.first; n < at.last; n += kTileInputs) {
-      for (std::int64_t i = 0; i < kTileInputs; i += S::kWidth) {
-        S::store(x + i, S::load_as<DType::kBF16>(packed_x<AmxProject>(job, 0, n) + i));
-      }
-      Prefetcher ahead = inputs_ahead(job, at, n, kTileInputs);
+      for (std::int64_t t = 0; t < tokens; ++t)
+        spread_token(packed_x<AmxProject>(job, t, n), t, spread);
+      stores_before_tiles();
+      _tile_loadd(4, spread[0], 64);
+      _tile_loadd(5, spread[1], 64);
       for (std::int64_t column = at.begin; column < at.end; column += 32) {
-        ahead.lines(2);
-        __m512 sums[2][2] = {{S::zero(), S::zero()}, {S::zero(), S::zero()}};
-        for_rows<kTileInputs>(job.w, n, column, [&](int i, __m512i w) {
-          const __m512i zero = _mm512_setzero_si512();
-          const __m512 low = _mm512_castsi512_ps(_mm512_unpacklo_epi16(zero, w));
-          const __m512 high = _mm512_castsi512_ps(_mm512_unpackhi_epi16(zero, w));
-          const __m512 value = S::set1(x[i]);
-          sums[i % 2][0] = S::fma(value, low, sums[i % 2][0]);
-          sums[i % 2][1] = S::fma(value, high, sums[i % 2][1]);
-        });
-        float* to = at.partial + column;
-        for (int half = 0; half < 2; ++half, to += S::kWidth) {
-          const __m512 before = n == at.first ? S::zero() : S::load(to);
-          S::store(to, S::add(before, S::add(sums[0][half], sums[1][half])));
+        const auto* rows =
+            static_cast<const std::uint16_t*>(job.w.data) + n * job.w.stride + column;
+        std::int64_t stride = job.w.stride;
+        if (job.w.cols - column < 32 || n + kTileInputs > job.w.rows) {
+          for_rows<kTileInputs>(job.w, n, column,
+                                [&](int i, __m512i row) { _mm512_store_si512(staged[i], row); });
+          rows = staged[0];
+          stride = 32;
+          stores_before_tiles();
+        }
+        _tile_zero(0);
+        _tile_loadd(6, rows, 4 * stride);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_stored(0, sums[0], 64);
+        _tile_zero(1);
+        _tile_loadd(7, rows + stride, 4 * stride);
+        _tile_dpbf16ps(1, 5, 7);
+        _tile_stored(1, sums[1], 64);
+        for (std::int64_t t = 0; t < tokens; ++t) {
+          const __m512 even = S::add(S::load(sums[0][2 * t]), S::load(sums[1][2 * t]));
+          const __m512 odd = S::add(S::load(sums[0][2 * t + 1]), S::load(sums[1][2 * t + 1]));
+          float* to = at.partial + t * job.partial_stride + column;
+          const bool first = n == at.first;
+          const __m512 low = first ? S::zero() : S::load(to);
+          const __m512 high = first ? S::zero() : S::load(to + S::kWidth);
+          S::store(to, S::add(low, _mm512_unpacklo_ps(even, odd)));
+          S::store(to + S::kWidth, S::add(high, _mm512_unpackhi_ps(even, odd)));
         }
       }
     }
     _mm_setcsr(control);
   }
 
+  // The even inputs of 32 go to spread[0], the odd ones to spread[1]; row 2t picks even columns,
+  // row 2t + 1 odd ones.
+  static void spread_token(const X* x, std::int64_t t,
+                           std::uint16_t (&to)[2][2 * kDirectTokens][kTileInputs]) {
+    const __m512i pairs = _mm512_loadu_si512(x);
+    const __m512i low = _mm512_set1_epi32(0xffff);
+    _mm512_store_si512(to[0][2 * t], _mm512_and_si512(pairs, low));
+    _mm512_store_si512(to[0][2 * t + 1], _mm512_slli_epi32(pairs, 16));
+    _mm512_store_si512(to[1][2 * t], _mm512_srli_epi32(pairs, 16));
+    _mm512_store_si512(to[1][2 * t + 1], _mm512_andnot_si512(low, pairs));
+  }
+
   // 32 rows at a time: 32 columns of them are interleaved into one buffer while the tiles of the
   // other are multiplied. Sums rest in memory.
   static constexpr std::int64_t kStreamTokens = kTileRows;
   static void stream(const ProjectJob& job, const RangePlace& at) {
-    if (job.x.rows == 1) return stream_one(job, at);
+    if (job.x.rows <= kDirectTokens) return stream_direct(job, at);
     alignas(64) Panel pairs[2][kTileRows * 32];
     const TileShapes shapes(static_cast<int>(job.x.rows), kTileRows);
     const std::int64_t sums_stride = job.partial_stride * 4;
