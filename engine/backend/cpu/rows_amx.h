@@ -53,7 +53,7 @@ struct AmxRows {
     }
   }
 
-  // A row block of w against `tiles` token tiles; sums come out as [token][kRowBlock].
+  // A row block of w against `tiles` token tiles; sums come out as [token][kFinishRows].
   struct Block {
     const ConstMatrix* w = nullptr;
     std::int64_t row = 0;
@@ -102,6 +102,10 @@ struct AmxRows {
         _tile_dpbf16ps(3, 4, 7);
       }
     }
+    if (b.width == 1) {  // already in order
+      _tile_stored(0, b.sums, 4);
+      return;
+    }
     alignas(64) float tile[kTileRows * kTileRows];
     _tile_stored(0, tile, 64);
     turn(tile, b, 0);
@@ -121,12 +125,12 @@ struct AmxRows {
 
   // [row][token] to [token][row].
   static void turn(const float* tile, const Block& b, std::int64_t index) {
+    float* out = b.sums + index * b.width * kFinishRows;
     __m512 rows[kTileRows];
     const int width = static_cast<int>(b.width);
     for (int i = 0; i < kTileRows; ++i) rows[i] = Avx512::load(tile + i * kTileRows, width);
     Avx512::transpose(rows);
-    float* out = b.sums + index * b.width * kRowBlock;
-    for (int t = 0; t < width; ++t) Avx512::store(out + t * kRowBlock, rows[t]);
+    for (int t = 0; t < width; ++t) Avx512::store(out + t * kFinishRows, rows[t]);
   }
 
   // Copies a partial tile of w, padded with zeros.
@@ -146,37 +150,32 @@ struct AmxRows {
     multiply<4>(b, ahead);
   }
 
+  // At most kPanelTiles * kPackTokens tokens.
   static void run(const RowsJob& job, std::int64_t begin, std::int64_t end) {
     if (job.x.rows == 0) return;
     const bool gated = job.gate.data != nullptr;
-    alignas(64) float sums[kPanelTiles * kPackTokens * kRowBlock];
-    alignas(64) float gate_sums[kPanelTiles * kPackTokens * kRowBlock];
+    alignas(64) float sums[kPanelTiles * kPackTokens * kFinishRows];
+    alignas(64) float gate_sums[kPanelTiles * kPackTokens * kFinishRows];
     Block b;
     b.width = width(job.x.rows);
     const TileShapes shapes(kTileRows, static_cast<int>(b.width));
-    const std::int64_t tile_words = steps(job.x.cols) * kTileRows * b.width;
     const std::int64_t tiles = (job.x.rows + b.width - 1) / b.width;
-    for (std::int64_t tile = 0; tile < tiles; tile += kPanelTiles) {
-      b.x = static_cast<const std::uint32_t*>(job.packed) + tile * tile_words;
-      const std::int64_t first = tile * b.width;
-      const std::int64_t last = smaller(job.x.rows, first + kPanelTiles * b.width);
-      for (std::int64_t row = begin; row < end; row += kRowBlock) {
-        b.row = row;
-        b.w = &job.w;
-        b.sums = sums;
-        Prefetcher ahead = rows_ahead(job.w, row, tile == 0);
-        multiply_some(smaller(kPanelTiles, tiles - tile), b, ahead);
-        if (gated) {
-          b.w = &job.gate;
-          b.sums = gate_sums;
-          Prefetcher gate_ahead = rows_ahead(job.gate, row, tile == 0);
-          multiply_some(smaller(kPanelTiles, tiles - tile), b, gate_ahead);
-        }
-        for (std::int64_t t = first; t < last; ++t) {
-          const std::int64_t place = (t - first) * kRowBlock;
-          finish<Avx512>(job, {t, row, smaller(kRowBlock, end - row), sums + place,
-                               gated ? gate_sums + place : nullptr});
-        }
+    b.x = static_cast<const std::uint32_t*>(job.packed);
+    const auto multiply_rows = [&](const ConstMatrix& w, std::int64_t row, float* to) {
+      b.w = &w;
+      for (b.row = row; b.row < smaller(end, row + kFinishRows); b.row += kRowBlock) {
+        b.sums = to + (b.row - row);
+        Prefetcher ahead = rows_ahead(w, b.row, true);
+        multiply_some(tiles, b, ahead);
+      }
+    };
+    for (std::int64_t row = begin; row < end; row += kFinishRows) {
+      multiply_rows(job.w, row, sums);
+      if (gated) multiply_rows(job.gate, row, gate_sums);
+      for (std::int64_t t = 0; t < job.x.rows; ++t) {
+        const std::int64_t place = t * kFinishRows;
+        finish<Avx512>(job, {t, row, smaller(kFinishRows, end - row), sums + place,
+                             gated ? gate_sums + place : nullptr});
       }
     }
   }

@@ -7,13 +7,16 @@
 namespace dejavu {
 namespace {
 
-// Sums of one token for up to kRowBlock rows of w (and of gate).
+// Rows of w between two epilogues, which interrupt the stream of weights.
+constexpr std::int64_t kFinishRows = 64;
+
+// Sums of one token for some rows of w (and of gate).
 struct Finish {
   std::int64_t token = 0;
   std::int64_t row = 0;
   std::int64_t count = 0;
-  const float* sums = nullptr;       // [kRowBlock]
-  const float* gate_sums = nullptr;  // [kRowBlock] or null
+  const float* sums = nullptr;       // [count, in whole vectors]
+  const float* gate_sums = nullptr;  // likewise, or null
 };
 
 template <class S>

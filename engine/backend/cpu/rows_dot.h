@@ -33,7 +33,7 @@ struct DotTile {
   const typename D::X* x;     // packed, at the first token
   std::int64_t x_stride = 0;  // elements
   std::int64_t in = 0;
-  float* sums = nullptr;  // [tokens][kRowBlock]
+  float* sums = nullptr;  // [tokens][kFinishRows]
 };
 
 // R rows (a multiple of 4) by N tokens.
@@ -73,7 +73,7 @@ void dot_tile(const DotTile<D>& tile, Prefetcher& ahead) {
   for (int t = 0; t < N; ++t) {
 #pragma GCC unroll 2
     for (int r = 0; r < R; r += 4) {
-      _mm_storeu_ps(tile.sums + t * kRowBlock + r, D::total(&sums[t][r]));
+      _mm_storeu_ps(tile.sums + t * kFinishRows + r, D::total(&sums[t][r]));
     }
   }
 }
@@ -122,26 +122,28 @@ void dot_run(const RowsJob& job, std::int64_t begin, std::int64_t end) {
   using S = typename D::S;
   constexpr int kTokens = S::kTileTokens;
   const bool gated = job.gate.data != nullptr;
-  alignas(64) float sums[kTokens * kRowBlock];
-  alignas(64) float gate_sums[kTokens * kRowBlock];
+  alignas(64) float sums[kTokens * kFinishRows];
+  alignas(64) float gate_sums[kTokens * kFinishRows];
   DotTile<D> tile;
   tile.x_stride = packed_stride<typename D::X>(job.x.cols);
   tile.in = job.x.cols;
   for (std::int64_t token = 0; token < job.x.rows; token += kTokens) {
     const int tokens = static_cast<int>(smaller(kTokens, job.x.rows - token));
     tile.x = static_cast<const typename D::X*>(job.packed) + token * tile.x_stride;
-    for (std::int64_t row = begin; row < end; row += kRowBlock) {
-      Prefetcher ahead = rows_ahead(job.w, row, token == 0);
-      tile.sums = sums;
-      dot_block_any<D>(tokens, job.w, row, tile, ahead);
-      if (gated) {
-        Prefetcher gate_ahead = rows_ahead(job.gate, row, token == 0);
-        tile.sums = gate_sums;
-        dot_block_any<D>(tokens, job.gate, row, tile, gate_ahead);
+    const auto multiply_rows = [&](const ConstMatrix& w, std::int64_t first, float* to) {
+      const std::int64_t last = smaller(end, first + kFinishRows);
+      for (std::int64_t row = first; row < last; row += kRowBlock) {
+        Prefetcher ahead = rows_ahead(w, row, token == 0);
+        tile.sums = to + (row - first);
+        dot_block_any<D>(tokens, w, row, tile, ahead);
       }
+    };
+    for (std::int64_t row = begin; row < end; row += kFinishRows) {
+      multiply_rows(job.w, row, sums);
+      if (gated) multiply_rows(job.gate, row, gate_sums);
       for (int t = 0; t < tokens; ++t) {
-        finish<S>(job, {token + t, row, smaller(kRowBlock, end - row), sums + t * kRowBlock,
-                        gated ? gate_sums + t * kRowBlock : nullptr});
+        finish<S>(job, {token + t, row, smaller(kFinishRows, end - row), sums + t * kFinishRows,
+                        gated ? gate_sums + t * kFinishRows : nullptr});
       }
     }
   }
