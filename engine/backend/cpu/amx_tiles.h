@@ -15,6 +15,10 @@ constexpr int kTileRows = 16;
 constexpr int kTileInputs = 32;  // BF16 inputs a step takes
 constexpr std::int64_t kTileBytes = 1024;
 
+// Makes earlier stores to what `data` points into happen before the tile instructions that follow:
+// those do not tell the compiler what they read.
+inline void stores_before_tiles(const void* data) { __asm__ volatile("" ::"r"(data) : "memory"); }
+
 // Registers 0-3 hold sums, 4 and 5 left operands [m][32 inputs], 6 and 7 right operands
 // [16 pairs][n].
 class TileShapes {
@@ -24,6 +28,7 @@ class TileShapes {
     for (int i = 0; i < 4; ++i) set(i, m, width);
     for (int i = 4; i < 6; ++i) set(i, m, 64);
     for (int i = 6; i < 8; ++i) set(i, kTileRows, width);
+    stores_before_tiles(&config_);
     _tile_loadconfig(&config_);
   }
   TileShapes(const TileShapes&) = delete;
@@ -45,9 +50,6 @@ class TileShapes {
   };
   Config config_;
 };
-
-// Makes earlier stores to memory a tile is about to be loaded from really happen before.
-inline void stores_before_tiles() { __asm__ volatile("" ::: "memory"); }
 
 // Two left by two right tiles, over some steps. A left tile's row r of step s lies at
 // left + s * left_step + r * left_stride (bytes), right tiles follow each other step by step.

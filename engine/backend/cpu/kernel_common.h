@@ -8,9 +8,9 @@
 namespace dejavu {
 namespace {
 
-inline std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
-inline std::int64_t larger(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
-inline std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
+constexpr std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+constexpr std::int64_t larger(std::int64_t a, std::int64_t b) { return a > b ? a : b; }
+constexpr std::int64_t round_up(std::int64_t n, std::int64_t to) { return (n + to - 1) / to * to; }
 
 inline std::int64_t element_bytes(DType dtype) { return dtype == DType::kF32 ? 4 : 2; }
 
@@ -63,18 +63,60 @@ void pack_row(const ConstMatrix& x, std::int64_t row, Element* to) {
   }
 }
 
+// How the next rows are fetched ahead of their use, measured with two workers reading 16 rows at a
+// time: whole rows in address order, a block of rows ahead, 18 to 28 GB/s; nothing 30; the heads of
+// the next rows 31; all rows 256 bytes ahead of where they are read, 32.
+
+// All of `Rows` rows a little ahead of where they are read, and at their end the next `Rows` rows.
+template <int Rows>
+class RowsAhead {
+ public:
+  // Rows from `first` on, columns [begin, end).
+  RowsAhead(const ConstMatrix& w, std::int64_t first, std::int64_t begin, std::int64_t end)
+      : rows_(static_cast<const char*>(at(w, first, begin))),
+        stride_(w.stride * element_bytes(w.dtype)),
+        row_bytes_((end - begin) * element_bytes(w.dtype)) {}
+
+  // When the line at byte `offset` of each row is read.
+  void fetch(std::int64_t offset) const {
+    constexpr std::int64_t kDistance = 256;
+    const std::int64_t there = offset + kDistance;
+    const char* line =
+        there < row_bytes_ ? rows_ + there : rows_ + Rows * stride_ + (there - row_bytes_);
+#pragma GCC unroll 32
+    for (int r = 0; r < Rows; ++r) _mm_prefetch(line + r * stride_, _MM_HINT_T1);
+  }
+
+ private:
+  const char* rows_;
+  std::int64_t stride_;
+  std::int64_t row_bytes_;
+};
+
 // What is fetched of a row before the hardware notices that it is being read.
 constexpr std::int64_t kHeadBytes = 256;
 
-// Walks the bytes of the next rows line by line, ahead of their use, in address order; into L2.
+// The heads of the rows read next, or those rows whole, line by line.
 class Prefetcher {
  public:
-  Prefetcher(const void* first_row, std::int64_t stride_bytes, std::int64_t row_bytes,
-             std::int64_t rows)
-      : row_(static_cast<const char*>(first_row)),
-        stride_(stride_bytes),
-        row_bytes_(row_bytes),
-        left_(rows) {}
+  // Rows [first, first + count) of w and columns [begin, end).
+  struct Rows {
+    std::int64_t first = 0;
+    std::int64_t count = 0;
+    std::int64_t begin = 0;
+    std::int64_t end = 0;
+  };
+  enum class Fetch : std::uint8_t { kHeads, kWhole };
+
+  Prefetcher(const ConstMatrix& w, const Rows& rows, Fetch fetch = Fetch::kHeads) {
+    const std::int64_t size = element_bytes(w.dtype);
+    left_ = w.data == nullptr ? 0 : larger(0, smaller(rows.count, w.rows - rows.first));
+    if (left_ == 0) return;
+    row_ = static_cast<const char*>(at(w, rows.first, rows.begin));
+    stride_ = w.stride * size;
+    row_bytes_ = (rows.end - rows.begin) * size;
+    if (fetch == Fetch::kHeads) row_bytes_ = smaller(row_bytes_, kHeadBytes);
+  }
 
   void lines(int count) {
     for (int i = 0; i < count && left_ > 0; ++i) {
@@ -89,10 +131,10 @@ class Prefetcher {
   }
 
  private:
-  const char* row_;
-  std::int64_t stride_;
-  std::int64_t row_bytes_;
-  std::int64_t left_;
+  const char* row_ = nullptr;
+  std::int64_t stride_ = 0;
+  std::int64_t row_bytes_ = 0;
+  std::int64_t left_ = 0;
   std::int64_t at_ = 0;
 };
 

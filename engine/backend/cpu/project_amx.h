@@ -29,7 +29,7 @@ struct AmxProject : Bf16Panel<TilesTogether> {
     for (std::int64_t n = at.first; n < at.last; n += kTileInputs) {
       for (std::int64_t t = 0; t < tokens; ++t)
         spread_token(packed_x<AmxProject>(job, t, n), t, spread);
-      stores_before_tiles();
+      stores_before_tiles(spread);
       _tile_loadd(4, spread[0], 64);
       _tile_loadd(5, spread[1], 64);
       for (std::int64_t column = at.begin; column < at.end; column += 32) {
@@ -41,7 +41,7 @@ struct AmxProject : Bf16Panel<TilesTogether> {
                                 [&](int i, __m512i row) { _mm512_store_si512(staged[i], row); });
           rows = staged[0];
           stride = 32;
-          stores_before_tiles();
+          stores_before_tiles(staged);
         }
         _tile_zero(0);
         _tile_loadd(6, rows, 4 * stride);
@@ -101,7 +101,7 @@ struct AmxProject : Bf16Panel<TilesTogether> {
           _tile_loadd(0, sums, sums_stride);
           _tile_loadd(1, sums + 16, sums_stride);
         }
-        stores_before_tiles();
+        stores_before_tiles(pairs);
         _tile_loadd(6, pairs[turn], 128);
         _tile_dpbf16ps(0, 4, 6);
         _tile_loadd(7, pairs[turn] + 16, 128);
@@ -128,7 +128,7 @@ struct AmxProject : Bf16Panel<TilesTogether> {
   // The panel: 32 tokens by 32 columns at a time, so that half of it stays in L1.
   static void multiply(const Tile& tile) {
     constexpr std::int64_t kPair = 2 * kTileRows;
-    stores_before_tiles();  // the panel's
+    stores_before_tiles(tile.panel);
     const TileShapes shapes(kTileRows, kTileRows);
     alignas(64) float sums[kPair * kPair];
     TileQuad quad;

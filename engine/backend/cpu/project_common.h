@@ -74,23 +74,17 @@ struct RangePlace {
   float* partial = nullptr;  // [tokens][partial_stride]
 };
 
-// The heads of the `count` rows behind row n, as in rows_ahead.
-inline Prefetcher inputs_ahead(const ProjectJob& job, const RangePlace& at_range, std::int64_t n,
+// The `count` rows behind row n.
+inline Prefetcher inputs_ahead(const ProjectJob& job, const RangePlace& at, std::int64_t n,
                                std::int64_t count) {
-  const std::int64_t next = n + count;
-  const std::int64_t size = element_bytes(job.w.dtype);
-  const std::int64_t columns = smaller(job.w.cols, at_range.end) - at_range.begin;
-  return Prefetcher(at(job.w, next, at_range.begin), job.w.stride * size,
-                    smaller(columns * size, kHeadBytes), smaller(count, job.w.rows - next));
+  return {job.w, {n + count, count, at.begin, smaller(at.end, job.w.cols)}};
 }
 
 // Through the panel: its inputs' rows come from memory once for all tokens.
 template <class P>
 void range_by_panels(const ProjectJob& job, const RangePlace& at) {
   PanelBuffer<P> panel;
-  const std::int64_t row_bytes = P::kWeightBytes * (smaller(job.w.cols, at.end) - at.begin);
-  const auto prefetch_lines =
-      static_cast<int>(P::kInputs * kColumnPanel * P::kWeightBytes / 64);  // as many as are used
+  constexpr auto kLines = static_cast<int>(P::kInputs * kColumnPanel * P::kWeightBytes / 64);
   PanelTile<P> tile;
   tile.panel = panel.data;
   tile.x_stride = packed_stride<typename P::X>(job.x.cols);
@@ -98,15 +92,12 @@ void range_by_panels(const ProjectJob& job, const RangePlace& at) {
   tile.stride = job.partial_stride;
   for (std::int64_t n = at.first; n < at.last; n += kFewInputs) {
     const std::int64_t next = smaller(n + kFewInputs, at.last);
-    Prefetcher ahead(
-        static_cast<const char*>(job.w.data) + (next * job.w.stride + at.begin) * P::kWeightBytes,
-        job.w.stride * P::kWeightBytes, row_bytes,
-        smaller(kFewInputs, smaller(at.last, job.w.rows) - next));
+    Prefetcher ahead(job.w, {next, kFewInputs, at.begin, smaller(at.end, job.w.cols)},
+                     Prefetcher::Fetch::kWhole);
     tile.x = packed_x<P>(job, 0, n);
     tile.steps = steps_of<P>(next - n);
     for (std::int64_t column = at.begin; column < at.end; column += kColumnPanel) {
-      P::pack(job.w, place<P>(job, n, next, column), panel.data,
-              [&] { ahead.lines(prefetch_lines); });
+      P::pack(job.w, place<P>(job, n, next, column), panel.data, [&] { ahead.lines(kLines); });
       tile.to = at.partial + column;
       tile.from = n == at.first ? nullptr : tile.to;
       P::multiply(tile);

@@ -63,7 +63,8 @@ struct AmxRows {
   };
 
   template <int N>
-  static void multiply(const Block& b, Prefetcher& ahead) {
+  static void multiply(const Block& b) {
+    const RowsAhead<kTileRows> ahead(*b.w, b.row, 0, b.w->cols);
     const std::int64_t steps_all = steps(b.w->cols);
     const std::int64_t tile_words = kTileRows * b.width;
     const std::int64_t x_stride = b.width * 4;
@@ -81,12 +82,12 @@ struct AmxRows {
         stage(w, b.w->stride, rows, inputs, staged);
         w = staged[0];
         w_stride = sizeof staged[0];
-        stores_before_tiles();
+        stores_before_tiles(staged);
       }
       const std::uint32_t* x = b.x + step * tile_words;
       const std::int64_t next = steps_all * tile_words;
       _tile_loadd(4, w, w_stride);
-      ahead.lines(1);
+      ahead.fetch(step * kTileInputs * 2);
       _tile_loadd(6, x, x_stride);
       _tile_dpbf16ps(0, 4, 6);
       if constexpr (N > 1) {
@@ -143,11 +144,11 @@ struct AmxRows {
     }
   }
 
-  static void multiply_some(std::int64_t tiles, const Block& b, Prefetcher& ahead) {
-    if (tiles == 1) return multiply<1>(b, ahead);
-    if (tiles == 2) return multiply<2>(b, ahead);
-    if (tiles == 3) return multiply<3>(b, ahead);
-    multiply<4>(b, ahead);
+  static void multiply_some(std::int64_t tiles, const Block& b) {
+    if (tiles == 1) return multiply<1>(b);
+    if (tiles == 2) return multiply<2>(b);
+    if (tiles == 3) return multiply<3>(b);
+    multiply<4>(b);
   }
 
   // At most kPanelTiles * kPackTokens tokens.
@@ -165,8 +166,7 @@ struct AmxRows {
       b.w = &w;
       for (b.row = row; b.row < smaller(end, row + kFinishRows); b.row += kRowBlock) {
         b.sums = to + (b.row - row);
-        Prefetcher ahead = rows_ahead(w, b.row, true);
-        multiply_some(tiles, b, ahead);
+        multiply_some(tiles, b);
       }
     };
     for (std::int64_t row = begin; row < end; row += kFinishRows) {

@@ -52,7 +52,7 @@ struct AmxRowsMany {
       AmxRows::stage(from, w.stride, rows, inputs, staged);
       AmxRows::stage(from + kTileRows * w.stride, w.stride, rows - kTileRows, inputs,
                      staged + kTileRows);
-      stores_before_tiles();
+      stores_before_tiles(staged);
       quad.left[0] = staged[0];
       quad.left[1] = staged[kTileRows];
       quad.left_stride = sizeof staged[0];
@@ -88,9 +88,7 @@ struct AmxRowsMany {
   }
 
   static Prefetcher next_block(const ConstMatrix& w, std::int64_t row) {
-    const std::int64_t next = row + kBlockRows;
-    return Prefetcher(at(w, next, 0), w.stride * 2, w.cols * 2,
-                      smaller(kBlockRows, w.data == nullptr ? 0 : w.rows - next));
+    return {w, {row + kBlockRows, kBlockRows, 0, w.cols}, Prefetcher::Fetch::kWhole};
   }
 
   static void run(const RowsJob& job, std::int64_t begin, std::int64_t end) {

@@ -35,13 +35,9 @@ void finish(const RowsJob& job, const Finish& f) {
   });
 }
 
-// The hardware streams a row well once it has seen its first lines: those of the next row block are
-// fetched while this one is computed; once, for the first tokens.
+// The row block read after this one; once, for the first tokens.
 inline Prefetcher rows_ahead(const ConstMatrix& w, std::int64_t row, bool wanted) {
-  const std::int64_t next = row + kRowBlock;
-  const std::int64_t rows = wanted && next < w.rows ? smaller(kRowBlock, w.rows - next) : 0;
-  const std::int64_t size = element_bytes(w.dtype);
-  return Prefetcher(at(w, next, 0), w.stride * size, smaller(w.cols * size, kHeadBytes), rows);
+  return {w, {row + kRowBlock, wanted ? kRowBlock : 0, 0, w.cols}};
 }
 
 }  // namespace

@@ -105,8 +105,9 @@ float read_bytes(const void* data, std::size_t bytes) {
   for (auto& sum : sums) sum = S::zero();
   const auto* words = static_cast<const float*>(data);
   for (std::size_t i = 0; i + kBlock <= bytes / sizeof(float); i += kBlock) {
-    _mm_prefetch(reinterpret_cast<const char*>(words + i) + 4096, _MM_HINT_T0);
     for (std::size_t v = 0; v < kVectors; ++v) {
+      // The hardware loses the stream at the end of a page; this does not.
+      _mm_prefetch(reinterpret_cast<const char*>(words + i + v * S::kWidth) + 1024, _MM_HINT_T0);
       sums[v] = S::add(sums[v], S::load(words + i + v * S::kWidth));
     }
   }
