@@ -10,7 +10,9 @@ target_compile_options(dejavu_flags INTERFACE -ffp-contract=off)
 target_link_libraries(dejavu_flags INTERFACE Threads::Threads)
 if(DEJAVU_SANITIZE)
   target_compile_options(dejavu_flags INTERFACE -fsanitize=${DEJAVU_SANITIZE}
-                                                -fno-omit-frame-pointer -fno-sanitize-recover=all)
+                                                -fno-omit-frame-pointer -fno-sanitize-recover=all
+                                                # GCC 12's own false alarm in an instrumented boost::optional
+                                                -Wno-maybe-uninitialized)
   target_link_options(dejavu_flags INTERFACE -fsanitize=${DEJAVU_SANITIZE})
 endif()
 

@@ -104,7 +104,7 @@ TEST_CASE("only DEJAVU_ variables are looked at, and an empty one counts as not 
   CHECK(line->config.http.host == HttpOptions{}.host);
 }
 
-TEST_CASE("--print-config is TOML that reads back, with sources and without secrets") {
+TEST_CASE("print-config is TOML that reads back, with sources and without secrets") {
   const auto line =
       serve({"--port", "9", "--stop-me-not"}, {});  // unknown: the line must fail, not print
   CHECK_FALSE(line);
