@@ -89,7 +89,7 @@ sanitized() {
   local folder=$1 sanitizers=$2
   shift 2
   if build "$folder" "-DDEJAVU_SANITIZE=$sanitizers -DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -DDEJAVU_SERVER=ON" "$@"; then
-    run_ctest "$folder" -R "^($(IFS='|'; echo "$*")): "
+    run_ctest "$folder" -R "^($(IFS='|'; echo "$*")):"
   else
     count 0 1 0 "$folder does not build"
   fi
