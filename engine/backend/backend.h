@@ -35,6 +35,15 @@ struct BackendInfo {
   bool native_bf16 = false;      // BF16 is at least as fast as F32 for the same bytes
 };
 
+// Sets of units (MLP neurons, or KV groups of heads), one a token: unit i is in token t's set when
+// bit i % 32 of word i / 32 of row t is 1. Bits past `units` are 0.
+struct MaskView {
+  std::uint32_t* words = nullptr;  // [T][stride]; null: no mask, every unit is in
+  int units = 0;
+  int stride = 0;  // words a row, at least mask_words(units)
+};
+constexpr int mask_words(int units) { return (units + 31) / 32; }
+
 // out[t] = token_table[ids[t]] + position_table[positions[t] + position_offset]
 // The tables may be F32 too: without positions this op gathers rows and converts them.
 struct EmbedArgs {
@@ -65,6 +74,10 @@ struct LinearArgs {
   ConstMatrix w;                // compute dtype [out][in]
   const float* bias = nullptr;  // [out]; null: none
   Matrix y;                     // F32 or compute dtype [T][out]
+  // With a mask of one row: w's first units * group_rows rows are groups of group_rows; those of
+  // units that are out are neither read nor computed, and their y is undefined.
+  MaskView row_mask;
+  int group_rows = 0;
 };
 
 // y (+)= x W + bias, for weights whose rows are inputs: the MLP's second projection, one row a
@@ -77,6 +90,8 @@ struct ProjectArgs {
   const float* bias = nullptr;  // [out]; null: none
   Matrix y;                     // F32 [T][out]
   bool accumulate = false;      // add to y (the residual stream) instead of overwriting
+  // Read only the rows of w for which x is not zero in some token. The same bits either way.
+  bool skip_zero_rows = false;
 };
 
 enum class Activation : std::uint8_t {
@@ -99,6 +114,56 @@ struct MlpUpArgs {
   Activation activation = Activation::kRelu;
   float threshold = 0.0F;  // kFatRelu
   Matrix h;                // compute dtype [T][ffn]
+  MaskView mask;           // h is zero for neurons that are out of a token's set
+  // Where token t has a level, neurons with |act(gate)| (plain: |act(up)|) <= cutoffs[level] are
+  // zero.
+  const float* cutoffs = nullptr;              // [levels][ffn]; null: none
+  const std::int32_t* cutoff_level = nullptr;  // [T]; -1: none for this token
+  // Gated only: read the rows of `up` only where act(gate) is not zero in some token. The same bits
+  // either way.
+  bool skip_zero_gates = false;
+};
+
+// A low-rank predictor of the units that a token will use, with 8-bit weights and a scale a row:
+//   z = x / rms(x);  score = up (down z) + bias;  unit in the set: score >= thresholds[level]
+// A router without a bottleneck (heads) has no `down`, and rank = the width of x.
+struct PredictorView {
+  const std::int8_t* down = nullptr;  // [rank][d]; null: none
+  const float* down_scale = nullptr;  // [rank]
+  const std::int8_t* up = nullptr;    // [units][rank]
+  const float* up_scale = nullptr;    // [units]
+  const float* bias = nullptr;        // [units]
+  const float* thresholds = nullptr;  // [levels][units]; -infinity: always in
+  int input = 0;                      // d
+  int rank = 0;
+  int units = 0;
+};
+
+struct PredictArgs {
+  ConstMatrix x;                        // F32 [T][d]: the residual stream
+  const std::int32_t* level = nullptr;  // [T]; -1: every unit is in
+  PredictorView predictor;
+  MaskView mask;                        // receives the T sets
+  std::int32_t* counts = nullptr;       // [T] receives the size of each set
+  std::int32_t* union_ids = nullptr;    // [units] receives the units in any set, ascending
+  std::int32_t* union_count = nullptr;  // [1]
+};
+
+// The MLP over the union of the tokens' sets, in one pass over its neurons' records: gathered up
+// (and gate), activation, mask, gathered down. Gives the bits that mlp_up with the same mask and
+// project give. In two halves, since the residual stream may still be read while the first runs.
+struct SparseMlpArgs {
+  MlpUpArgs up;                               // its h is not written; cutoffs are not applied
+  ConstMatrix down;                           // compute dtype [ffn][d]
+  const std::int32_t* union_ids = nullptr;    // as predict() left them for up.mask
+  const std::int32_t* union_count = nullptr;  // [1]
+  void* scratch = nullptr;                    // sparse_mlp_scratch() bytes
+};
+struct SparseMlpAddArgs {
+  const void* scratch = nullptr;  // as sparse_mlp() left it
+  int ffn = 0;
+  const float* bias = nullptr;  // [d]; null: none
+  Matrix y;                     // F32 [T][d]; added to
 };
 
 // One layer's pages, each of kKvPageTokens tokens: [page][G][token][D], K and V apart.
@@ -137,6 +202,9 @@ struct AttentionArgs {
   float scale = 1.0F;
   int window = 0;  // 0: unlimited
   Matrix out;      // compute dtype [T][H*D]
+  // Units are KV groups. A group out of a token's set has zeros in `out`; its K and V are not read,
+  // nor its q, which may be undefined.
+  MaskView mask;
 };
 
 // Sampling state that lives beside the device: set when a sequence enters a slot (or re-enters it
@@ -191,6 +259,12 @@ class Backend {
   virtual void mlp_up(const MlpUpArgs& args, StreamId stream) = 0;
   virtual void store_kv(const StoreKvArgs& args, StreamId stream) = 0;
   virtual void attention(const AttentionArgs& args, StreamId stream) = 0;
+
+  // Contextual sparsity (design, section 5).
+  virtual void predict(const PredictArgs& args, StreamId stream) = 0;
+  virtual std::size_t sparse_mlp_scratch(int tokens, int width, int ffn) const = 0;
+  virtual void sparse_mlp(const SparseMlpArgs& args, StreamId stream) = 0;
+  virtual void sparse_mlp_add(const SparseMlpAddArgs& args, StreamId stream) = 0;
 
   virtual void set_sampler_slot(const SamplerSlotArgs& args, StreamId stream) = 0;
   virtual void sample(const SampleArgs& args, StreamId stream) = 0;

@@ -6,6 +6,15 @@
 
 namespace dejavu {
 
+// How many of a step's tokens are computed how; on the host, for who chooses a layer's method.
+// A prompt token is always dense, whatever its sequence asked for.
+struct SparsityCounts {
+  int dense = 0;
+  int exact = 0;
+  int threshold = 0;
+  int lookahead = 0;
+};
+
 struct StepBatch {
   int tokens = 0;                                // T
   int sequences = 0;                             // S
@@ -16,7 +25,10 @@ struct StepBatch {
   const std::int32_t* context_length = nullptr;  // [S]
   const std::int32_t* page_table = nullptr;      // [S][page_table_stride]
   int page_table_stride = 0;
-  const std::int32_t* last_tokens = nullptr;   // [slots]
+  const std::int32_t* last_tokens = nullptr;      // [slots]
+  const std::int32_t* threshold_level = nullptr;  // [T]: of the artifact; -1: not this mode
+  const std::int32_t* lookahead_level = nullptr;  // [T]: likewise
+  SparsityCounts sparsity;
   int logit_rows = 0;                          // R
   const std::int32_t* logit_tokens = nullptr;  // [R]: which of the T tokens need logits
 };

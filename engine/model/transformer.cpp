@@ -50,30 +50,68 @@ class Decoder final : public Transformer {
   }
 
   ConstMatrix forward(const StepBatch& batch, const KvCache& cache) override {
-    assert(batch.tokens <= workspace_.residual.rows);
-    assert(batch.logit_rows <= workspace_.logits.rows);
-    const Matrix residual = first_rows(workspace_.residual, batch.tokens);
-    const Matrix normed = first_rows(workspace_.normed, batch.tokens);
-    embed(batch, residual);
-    for (int l = 0; l < config_.layers; ++l) {
-      const Layer& layer = layers_[static_cast<std::size_t>(l)];
-      enter_block(2 * l, residual, normed);
-      fork();
-      layer.attention->attend(batch, normed, cache.layer(l));
-      layer.mlp->look_ahead(batch, residual);
-      join();
-      layer.attention->project(batch, residual);
-
-      enter_block(2 * l + 1, residual, normed);
-      fork();
-      layer.mlp->up(batch, normed);
-      if (l + 1 < config_.layers)
-        layers_[static_cast<std::size_t>(l) + 1].attention->look_ahead(batch, residual);
-      join();
-      layer.mlp->down(batch, residual);
-    }
-    return batch.logit_rows == 0 ? ConstMatrix{} : logits(batch, residual);
+    embed(batch);
+    for (int l = 0; l < config_.layers; ++l) run_layer(l, batch, cache.layer(l));
+    return logits(batch);
   }
+
+  void embed(const StepBatch& batch) override {
+    assert(batch.tokens <= workspace_.residual.rows);
+    EmbedArgs args;
+    args.ids = batch.ids;
+    args.last_tokens = batch.last_tokens;
+    args.positions = batch.positions;
+    args.token_table = weights_.tokens;
+    args.position_table = weights_.positions;
+    args.position_offset = kOptPositionOffset;
+    args.out = residual(batch.tokens);
+    backend_.embed(args, StreamId::kMain);
+  }
+
+  void run_layer(int l, const StepBatch& batch, const KvView& cache) override {
+    const Matrix stream = residual(batch.tokens);
+    const Matrix normed = first_rows(workspace_.normed, batch.tokens);
+    const Layer& layer = layers_[static_cast<std::size_t>(l)];
+    enter_block(2 * l, stream, normed);
+    fork();
+    layer.attention->attend(batch, normed, cache);
+    layer.mlp->look_ahead(batch, stream);
+    join();
+    layer.attention->project(batch, stream);
+
+    enter_block(2 * l + 1, stream, normed);
+    fork();
+    layer.mlp->up(batch, normed);
+    if (l + 1 < config_.layers)
+      layers_[static_cast<std::size_t>(l) + 1].attention->look_ahead(batch, stream);
+    join();
+    layer.mlp->down(batch, stream);
+  }
+
+  ConstMatrix logits(const StepBatch& batch) override {
+    assert(batch.logit_rows <= workspace_.logits.rows);
+    if (batch.logit_rows == 0) return {};
+    const Matrix stream = residual(batch.tokens);
+    const Matrix final = first_rows(workspace_.final, batch.logit_rows);
+    if (norms_.back() == nullptr) {
+      gather(batch.logit_tokens, stream, final);
+    } else {
+      const Matrix gathered = first_rows(workspace_.gathered, batch.logit_rows);
+      gather(batch.logit_tokens, stream, gathered);
+      norm(*norms_.back(), gathered, final);
+    }
+    ConstMatrix head_input = final;
+    if (weights_.project_out.data != nullptr) {
+      const Matrix embedded = first_rows(workspace_.embedded, batch.logit_rows);
+      backend_.linear({final, weights_.project_out, nullptr, embedded}, StreamId::kMain);
+      head_input = embedded;
+    }
+    const Matrix out = first_rows(workspace_.logits, batch.logit_rows);
+    backend_.linear({head_input, weights_.head, nullptr, out}, StreamId::kMain);
+    return out;
+  }
+
+  Matrix residual(int tokens) const override { return first_rows(workspace_.residual, tokens); }
 
  private:
   // Side work queued from here on sees what the main stream has done so far.
@@ -134,18 +172,6 @@ class Decoder final : public Transformer {
     return {};
   }
 
-  void embed(const StepBatch& batch, const Matrix& residual) {
-    EmbedArgs args;
-    args.ids = batch.ids;
-    args.last_tokens = batch.last_tokens;
-    args.positions = batch.positions;
-    args.token_table = weights_.tokens;
-    args.position_table = weights_.positions;
-    args.position_offset = kOptPositionOffset;
-    args.out = residual;
-    backend_.embed(args, StreamId::kMain);
-  }
-
   // out[i] = from[ids[i]], converted.
   void gather(const std::int32_t* ids, const ConstMatrix& from, const Matrix& out) {
     EmbedArgs args;
@@ -165,26 +191,6 @@ class Decoder final : public Transformer {
     if (weights == nullptr) return gather(row_ids_.as<std::int32_t>(), residual, normed);
     norm(*weights, residual, normed);
     if (!config_.norm_before) norm(*weights, residual, residual);
-  }
-
-  ConstMatrix logits(const StepBatch& batch, const Matrix& residual) {
-    const Matrix final = first_rows(workspace_.final, batch.logit_rows);
-    if (norms_.back() == nullptr) {
-      gather(batch.logit_tokens, residual, final);
-    } else {
-      const Matrix gathered = first_rows(workspace_.gathered, batch.logit_rows);
-      gather(batch.logit_tokens, residual, gathered);
-      norm(*norms_.back(), gathered, final);
-    }
-    ConstMatrix head_input = final;
-    if (weights_.project_out.data != nullptr) {
-      const Matrix embedded = first_rows(workspace_.embedded, batch.logit_rows);
-      backend_.linear({final, weights_.project_out, nullptr, embedded}, StreamId::kMain);
-      head_input = embedded;
-    }
-    const Matrix out = first_rows(workspace_.logits, batch.logit_rows);
-    backend_.linear({head_input, weights_.head, nullptr, out}, StreamId::kMain);
-    return out;
   }
 
   ModelConfig config_;

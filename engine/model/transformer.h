@@ -54,6 +54,13 @@ class Transformer {
   // call; null without logit rows. The batch holds at most max_batch_tokens tokens and
   // max_logit_rows logit rows.
   virtual ConstMatrix forward(const StepBatch& batch, const KvCache& cache) = 0;
+
+  // The parts of forward(), for who works layer by layer (calibration, analysis). The stream
+  // between the layers is residual(): F32 [tokens][d], to be read or replaced between two calls.
+  virtual void embed(const StepBatch& batch) = 0;
+  virtual void run_layer(int layer, const StepBatch& batch, const KvView& cache) = 0;
+  virtual ConstMatrix logits(const StepBatch& batch) = 0;
+  virtual Matrix residual(int tokens) const = 0;
 };
 
 }  // namespace dejavu

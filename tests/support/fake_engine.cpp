@@ -21,6 +21,10 @@ class FakeTransformer final : public Transformer {
   std::size_t decode_bytes() const override { return 1; }
   KvCacheShape kv_shape() const override { return {}; }
   ConstMatrix forward(const StepBatch&, const KvCache&) override { return {}; }
+  void embed(const StepBatch&) override {}
+  void run_layer(int, const StepBatch&, const KvView&) override {}
+  ConstMatrix logits(const StepBatch&) override { return {}; }
+  Matrix residual(int) const override { return {}; }
 
  private:
   FakeEngineOptions options_;

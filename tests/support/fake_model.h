@@ -33,6 +33,10 @@ class FakeBackend final : public Backend {
   void mlp_up(const MlpUpArgs&, StreamId) override {}
   void store_kv(const StoreKvArgs&, StreamId) override {}
   void attention(const AttentionArgs&, StreamId) override {}
+  void predict(const PredictArgs&, StreamId) override {}
+  std::size_t sparse_mlp_scratch(int, int, int) const override { return 0; }
+  void sparse_mlp(const SparseMlpArgs&, StreamId) override {}
+  void sparse_mlp_add(const SparseMlpAddArgs&, StreamId) override {}
   void set_sampler_slot(const SamplerSlotArgs& args, StreamId stream) override;
   void sample(const SampleArgs& args, StreamId stream) override;
   double measure_read_bandwidth(std::size_t) override { return 1; }
@@ -64,6 +68,10 @@ class FakeTransformer final : public Transformer {
   std::size_t decode_bytes() const override { return 0; }
   KvCacheShape kv_shape() const override { return {1, 1, 1, DType::kF32}; }
   ConstMatrix forward(const StepBatch& batch, const KvCache& cache) override;
+  void embed(const StepBatch&) override {}
+  void run_layer(int, const StepBatch&, const KvView&) override {}
+  ConstMatrix logits(const StepBatch&) override { return {}; }
+  Matrix residual(int) const override { return {}; }
 
   // KV entries found that another position wrote; the engine mixed pages up when not 0.
   int misplaced() const { return misplaced_; }

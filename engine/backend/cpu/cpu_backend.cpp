@@ -6,6 +6,7 @@
 #include <string>
 
 #include "engine/backend/cpu/host_memory.h"
+#include "engine/backend/cpu/token_sets.h"
 #include "engine/backend/factory.h"
 
 namespace dejavu {
@@ -143,6 +144,7 @@ void CpuBackend::mlp_up(const MlpUpArgs& args, StreamId /*stream*/) {
   job.threshold = args.threshold;
   job.y = args.h;
   run_rows(job);
+  apply_mask(args.mask, args.h);
 }
 
 // Tokens go in blocks whose packed x stays in L2 while the weights stream by.
@@ -250,6 +252,7 @@ void CpuBackend::attention(const AttentionArgs& args, StreamId /*stream*/) {
                              static_cast<float*>(scratch.get(floats * sizeof(float))));
     });
   }
+  apply_mask(args.mask, args.out);
 }
 
 void CpuBackend::set_sampler_slot(const SamplerSlotArgs& args, StreamId /*stream*/) {

@@ -34,6 +34,10 @@ class CpuBackend final : public Backend {
   void mlp_up(const MlpUpArgs& args, StreamId stream) override;
   void store_kv(const StoreKvArgs& args, StreamId stream) override;
   void attention(const AttentionArgs& args, StreamId stream) override;
+  void predict(const PredictArgs& args, StreamId stream) override;
+  std::size_t sparse_mlp_scratch(int tokens, int width, int ffn) const override;
+  void sparse_mlp(const SparseMlpArgs& args, StreamId stream) override;
+  void sparse_mlp_add(const SparseMlpAddArgs& args, StreamId stream) override;
 
   void set_sampler_slot(const SamplerSlotArgs& args, StreamId stream) override;
   void sample(const SampleArgs& args, StreamId stream) override;
@@ -61,6 +65,7 @@ class CpuBackend final : public Backend {
   std::shared_ptr<std::atomic<std::size_t>> in_use_;  // outlives us in the Buffers we gave
   Workspace packed_;
   Workspace partials_;
+  Workspace hidden_;
   std::vector<Workspace> scratch_;  // one a worker
   CpuSampler sampler_;
   std::vector<SampleScratch> sample_scratch_;

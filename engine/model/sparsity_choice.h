@@ -1,0 +1,31 @@
+// How a sequence's generated tokens are computed (design, section 5), chosen for each request.
+#pragma once
+
+#include <cstdint>
+
+namespace dejavu {
+
+enum class SparsityMode : std::uint8_t {
+  kDense,
+  kExact,      // computed zeros are skipped: the dense bits
+  kThreshold,  // small activations count as zeros
+  kLookahead,  // predictors choose neurons and heads before they are needed
+};
+
+struct SparsityChoice {
+  SparsityMode mode = SparsityMode::kDense;
+  int level = -1;  // index into the artifact's levels; -1 where the mode has none
+
+  // Approximate tokens are never published to the prefix index.
+  bool approximate() const {
+    return mode == SparsityMode::kThreshold || mode == SparsityMode::kLookahead;
+  }
+};
+
+// The share of the model that one token's computation used, means over all layers.
+struct TokenDensity {
+  float mlp = 1;    // neurons in the set (kExact, kThreshold: not zero after the activation)
+  float heads = 1;  // KV groups in the set
+};
+
+}  // namespace dejavu

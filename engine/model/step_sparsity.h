@@ -1,0 +1,28 @@
+// What the step loop tells and asks of the layers' contextual sparsity. Implemented in sparsity/;
+// without one every token is dense. Engine thread only.
+#pragma once
+
+#include <span>
+
+#include "engine/model/sparsity_choice.h"
+#include "engine/model/step_batch.h"
+
+namespace dejavu {
+
+class StepSparsity {
+ public:
+  StepSparsity() = default;
+  StepSparsity(const StepSparsity&) = delete;
+  StepSparsity& operator=(const StepSparsity&) = delete;
+  virtual ~StepSparsity() = default;
+
+  // Before Transformer::forward of this batch: chooses each layer's method for the step.
+  virtual void begin_step(const StepBatch& batch) = 0;
+  // After forward: queues what brings the figures back. `densities`: host, one a token, valid once
+  // the step has been waited for; stays in place until then.
+  virtual void end_step(std::span<TokenDensity> densities) = 0;
+  // Once the step has been waited for, in step order: learns from its counts and its audit.
+  virtual void step_ended() = 0;
+};
+
+}  // namespace dejavu
