@@ -15,17 +15,16 @@
 #include "server/http/options.h"
 #include "server/load/options.h"
 #include "server/options.h"
+#include "sparsity/options.h"
 
 namespace dejavu {
 
 enum class DTypeChoice : std::uint8_t { kAuto, kF32, kBF16, kF16 };
-enum class SparsityMode : std::uint8_t { kAuto, kDense, kExact, kThreshold, kLookahead };
 
 struct ModelOptions {
   std::string model;  // directory; empty: the embedded demo model
   DTypeChoice dtype = DTypeChoice::kAuto;
   int max_model_len = 0;  // 0: the model's own
-  SparsityMode sparsity = SparsityMode::kAuto;
 };
 
 struct FileOptions {
@@ -38,6 +37,7 @@ struct Config {
   ModelOptions model;
   BackendOptions backend;
   EngineOptions engine;
+  SparsityOptions sparsity;
   ServiceOptions service;
   HttpOptions http;
   GrpcOptions grpc;

@@ -28,11 +28,6 @@ std::vector<OptionSpec> model_options() {
        .commands = kComputes,
        .field = IntField{at<&Config::model, &ModelOptions::max_model_len>, 0, kAnyInt},
        .help = "longest prompt plus output in tokens; 0: the model's own limit"},
-      {.name = "sparsity",
-       .commands = kComputes,
-       .field = choice<&Config::model, &ModelOptions::sparsity>(
-           {"auto", "dense", "exact", "threshold", "lookahead"}),
-       .help = "which parts of the model a token computes; this version has dense only"},
       {.name = "device",
        .commands = kComputes,
        .field = choice<&Config::backend, &BackendOptions::device>({"auto", "cpu", "cuda"}),

@@ -31,7 +31,8 @@ struct TextField {
 };
 struct ListField {  // repeatable
   std::vector<std::string>& (*at)(Config&);
-  bool split = true;  // commas separate items within one value
+  bool split = true;                           // commas separate items within one value
+  std::vector<std::string_view> choices = {};  // what an item may be; empty: anything
 };
 struct FlagField {  // --name, --name=false
   bool& (*at)(Config&);

@@ -34,6 +34,7 @@ ChoiceField choice(std::vector<std::string_view> names) {
 }
 
 std::vector<OptionSpec> model_options();     // the model and where it is computed
+std::vector<OptionSpec> sparsity_options();  // contextual sparsity
 std::vector<OptionSpec> daemon_options();    // the servers, limits and logs
 std::vector<OptionSpec> generate_options();  // sampling of `dejavu generate`
 std::vector<OptionSpec> bench_options();     // the step benchmark

@@ -121,6 +121,18 @@ std::vector<std::string> comma_items(std::span<const std::string> values) {
   return items;
 }
 
+Result<std::vector<std::string>> text_items(const ListField& field,
+                                            std::span<const std::string> values) {
+  if (!field.split) return std::vector<std::string>(values.begin(), values.end());
+  auto items = comma_items(values);
+  for (const std::string& item : items) {
+    if (!field.choices.empty() && std::ranges::find(field.choices, item) == field.choices.end()) {
+      return refused(item, "some of " + joined(field.choices, '|'));
+    }
+  }
+  return items;
+}
+
 Result<std::vector<int>> int_items(const IntListField& field, std::span<const std::string> values) {
   std::vector<int> out;
   for (const std::string& item : comma_items(values)) {
@@ -153,9 +165,7 @@ std::string environment_name(const OptionSpec& spec) {
 
 Status assign(const OptionSpec& spec, std::span<const std::string> values, Config& config) {
   if (const auto* list = std::get_if<ListField>(&spec.field)) {
-    list->at(config) =
-        list->split ? comma_items(values) : std::vector<std::string>(values.begin(), values.end());
-    return {};
+    return store(list->at(config), text_items(*list, values));
   }
   if (const auto* list = std::get_if<IntListField>(&spec.field)) {
     return store(list->at(config), int_items(*list, values));
@@ -250,6 +260,7 @@ std::string allowed_values(const OptionSpec& spec) {
                         [](const NumberField& f) { return range_text(f.low, f.high); },
                         [](const OptionalNumberField& f) { return range_text(f.low, f.high); },
                         [](const BytesField&) { return std::string(kBytesHelp); },
+                        [](const ListField& f) { return joined(f.choices, '|'); },
                         [](const ChoiceField& f) { return joined(f.choices, '|'); },
                         [](const TextChoiceField& f) { return joined(f.choices, '|'); },
                         [](const auto&) { return std::string(); },

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/model/sparsity_choice.h"
 #include "engine/sample/sampling_params.h"
 #include "engine/token_stream.h"
 
@@ -16,6 +17,7 @@ namespace dejavu {
 struct SequenceRequest {
   std::vector<std::int32_t> prompt;  // at least one token
   SamplingParams sampling;
+  SparsityChoice sparsity;       // of its generated tokens; prompts are computed dense
   std::string cache_salt;        // requests share prefix pages only under the same salt
   bool use_prefix_cache = true;  // false for prompt_logprobs and echo with logprobs
   int priority = 0;              // lower runs first, as in vLLM

@@ -10,6 +10,7 @@
 
 #include "engine/core/result.h"
 #include "engine/core/ring.h"
+#include "engine/model/sparsity_choice.h"
 
 namespace dejavu {
 
@@ -27,6 +28,7 @@ enum class FinishReason : std::uint8_t { kNone, kStop, kLength, kCancelled, kErr
 struct TokenEvent {
   std::int32_t token = -1;                      // -1: no token (the end without one)
   std::shared_ptr<const TokenLogprob> logprob;  // when asked for
+  TokenDensity density;                         // of the forward pass that gave it
   FinishReason finish = FinishReason::kNone;
   std::int32_t stop_token = -1;        // the stop id that ended it (the token itself is `token`)
   std::shared_ptr<const Error> error;  // kError only

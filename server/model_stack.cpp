@@ -47,8 +47,8 @@ GenerationService::Parts ModelStack::parts(const Config& config) const {
 }
 
 Result<ModelLocation> check_model_options(const Config& config) {
-  const SparsityMode mode = config.model.sparsity;
-  if (mode != SparsityMode::kAuto && mode != SparsityMode::kDense) {
+  const SparsityDefault mode = config.sparsity.mode;
+  if (mode != SparsityDefault::kAuto && mode != SparsityDefault::kDense) {
     return invalid("--sparsity: this mode is not available yet; use auto or dense", "sparsity");
   }
   return locate_model(config.model.model);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 namespace dejavu {
 
@@ -11,6 +12,21 @@ enum class SparsityMode : std::uint8_t {
   kThreshold,  // small activations count as zeros
   kLookahead,  // predictors choose neurons and heads before they are needed
 };
+
+// As options, requests and artifacts write it.
+constexpr std::string_view sparsity_mode_name(SparsityMode mode) {
+  switch (mode) {
+    case SparsityMode::kExact:
+      return "exact";
+    case SparsityMode::kThreshold:
+      return "threshold";
+    case SparsityMode::kLookahead:
+      return "lookahead";
+    case SparsityMode::kDense:
+      break;
+  }
+  return "dense";
+}
 
 struct SparsityChoice {
   SparsityMode mode = SparsityMode::kDense;

@@ -55,7 +55,7 @@ TEST_CASE("flags fill the fields they name") {
   CHECK(config.grpc.port == -1);
   CHECK(config.backend.device == DeviceChoice::kCpu);
   CHECK(config.model.dtype == DTypeChoice::kBF16);
-  CHECK(config.model.sparsity == SparsityMode::kDense);
+  CHECK(config.sparsity.mode == SparsityDefault::kDense);
   CHECK(config.backend.pin);
   CHECK_FALSE(config.engine.prefix_caching);
   CHECK(config.http.cors_origins ==
@@ -63,6 +63,28 @@ TEST_CASE("flags fill the fields they name") {
   CHECK(config.grpc.api_keys == std::vector<std::string>{"one", "two"});
   CHECK(config.app.drain_timeout_seconds == 2.5);
   CHECK(config.engine.seed == 7);
+}
+
+TEST_CASE("contextual sparsity has options of its own") {
+  const auto line =
+      parse({"serve", "--sparsity", "lookahead", "--sparsity-allow", "dense,lookahead",
+             "--sparsity-artifact", "made/here", "--target-recall", "0.97", "--max-density", "0.4",
+             "--audit-interval", "0", "--audit-error-limit", "0.1"});
+  REQUIRE(line);
+  const SparsityOptions& sparsity = line->config.sparsity;
+  CHECK(sparsity.mode == SparsityDefault::kLookahead);
+  CHECK(sparsity.allow == std::vector<std::string>{"dense", "lookahead"});
+  CHECK(sparsity.artifact_directory == "made/here");
+  CHECK(sparsity.target_recall == 0.97);
+  CHECK(sparsity.max_density == 0.4);
+  CHECK(sparsity.audit_interval == 0);
+  CHECK(sparsity.audit_error_limit == 0.1);
+  CHECK(error_of({"serve", "--sparsity", "sparse"}).find("auto|dense|exact|threshold|lookahead") !=
+        std::string::npos);
+  CHECK(error_of({"serve", "--sparsity-allow", "dense,auto"})
+            .find("'auto' is not allowed here; use some of dense|exact|threshold|lookahead") !=
+        std::string::npos);
+  CHECK(error_of({"serve", "--target-recall", "1.5"}).find("[0, 1]") != std::string::npos);
 }
 
 TEST_CASE("MODEL may stand anywhere, and the last of a repeated flag holds") {

@@ -25,6 +25,7 @@ OPTIONS_HEADERS = [
     "server/grpc/options.h",
     "server/http/options.h",
     "server/load/options.h",
+    "sparsity/options.h",
 ]
 ALLOWED = {
     "engine/core": [],
@@ -45,11 +46,11 @@ ALLOWED = {
     ],
     "engine": ["engine/"],
     "config": ["engine/core/", *OPTIONS_HEADERS],
-    "server/admin": ["engine/core/", "engine/engine.h"],
-    "server/http": ["engine/", "server/"],
-    "server/grpc": ["engine/", "server/", "proto/", "dejavu/"],
+    "server/admin": ["engine/core/", "engine/engine.h", "sparsity/control.h"],
+    "server/http": ["engine/", "server/", "sparsity/control.h"],
+    "server/grpc": ["engine/", "server/", "sparsity/control.h", "proto/", "dejavu/"],
     "server/load": ["engine/core/"],
-    "server": ["engine/", "config/", "server/", "bench/"],
+    "server": ["engine/", "config/", "server/", "bench/", "sparsity/"],
     "bench": ["engine/", "bench/"],
     "tests": ["engine/", "config/", "server/", "proto/", "dejavu/", "tests/", "bench/"],
 }
