@@ -12,7 +12,9 @@ if [ "${1:-}" = --quick ]; then
 fi
 [ $# -eq 0 ] || die "unknown argument $1; use: scripts/test.sh [--quick]"
 
-test_packages=(clang clang-format libclang-rt-14-dev prometheus python3 python3-venv)
+test_packages=(clang clang-format libclang-rt-14-dev nginx-light openssl prometheus python3 python3-venv)
+# Any kubectl renders the manifests; Debian's may not be installed beside another.
+command -v kubectl >/dev/null || test_packages+=(kubernetes-client)
 
 # Every room's tests under ASan and UBSan; those with threads under TSan.
 room_tests=(test_core test_text test_backend test_kv test_model test_sample test_schedule
@@ -54,17 +56,17 @@ run_ctest() {
   fi
 }
 
-# Sums what pytest's last line says.
+# run_pytest FOLDER: sums what pytest's last line says.
 run_pytest() {
   local code=0
-  say "End-to-end tests (pytest)"
-  .venv/bin/python -m pytest "$@" 2>&1 | tee "$log" || code=$?
+  say "Tests of $1 (pytest)"
+  .venv/bin/python -m pytest -q "$1" 2>&1 | tee "$log" || code=$?
   number() { sed -nE "s/.*[^0-9]([0-9]+) $1.*/\1/p" <(sed 's/^/ /' "$log" | tail -n 1); }
   local ok bad errors skips
   ok=$(number passed) bad=$(number failed) errors=$(number errors?) skips=$(number skipped)
   bad=$((${bad:-0} + ${errors:-0}))
   if [ "$code" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
-  count "${ok:-0}" "$bad" "${skips:-0}" "pytest"
+  count "${ok:-0}" "$bad" "${skips:-0}" "$1"
 }
 
 python_packages() {
@@ -100,7 +102,8 @@ install_packages "${build_packages[@]}" "${test_packages[@]}"
 python_packages
 if build build ""; then
   run_ctest build
-  run_pytest tests/e2e -q
+  run_pytest tests/e2e
+  run_pytest tests/deploy
 else
   count 0 1 0 "the build"
 fi

@@ -11,7 +11,7 @@ import time
 import grpc
 import httpx
 import pytest
-from conftest import REPOSITORY, run_dejavu
+from daemon import REPOSITORY, run_dejavu
 
 DEMO = REPOSITORY / "models" / "demo"
 
