@@ -9,12 +9,15 @@
 namespace dejavu {
 
 Result<std::unique_ptr<Engine>> Engine::create(Backend& backend, std::unique_ptr<Transformer> model,
-                                               const EngineOptions& options) {
-  return create_engine(backend, std::move(model), options, backend.info().asynchronous ? 1 : 0);
+                                               const EngineOptions& options,
+                                               StepSparsity* sparsity) {
+  const int launch_ahead = backend.info().asynchronous ? 1 : 0;
+  return create_engine(backend, std::move(model), options, launch_ahead, sparsity);
 }
 
 Result<std::unique_ptr<Engine>> create_engine(Backend& backend, std::unique_ptr<Transformer> model,
-                                              const EngineOptions& options, int launch_ahead) {
+                                              const EngineOptions& options, int launch_ahead,
+                                              StepSparsity* sparsity) {
   const auto pages = kv_page_count(backend.info(), *model, options);
   if (!pages) return tl::unexpected(pages.error());
   auto cache = KvCache::create(backend, model->kv_shape(), *pages);
@@ -26,7 +29,8 @@ Result<std::unique_ptr<Engine>> create_engine(Backend& backend, std::unique_ptr<
                                     *model,
                                     std::move(*cache),
                                     {limits.max_num_batched_tokens, limits.max_num_seqs,
-                                     limits.max_logit_rows, pages_for(limits.max_model_len)}});
+                                     limits.max_logit_rows, pages_for(limits.max_model_len)},
+                                    sparsity});
   if (!runner) return tl::unexpected(runner.error());
   return std::make_unique<StepLoop>(StepLoop::Parts{backend, std::move(model), std::move(*runner),
                                                     options, limits, *pages, launch_ahead});

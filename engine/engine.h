@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "engine/backend/backend.h"
+#include "engine/model/step_sparsity.h"
 #include "engine/model/transformer.h"
 #include "engine/options.h"
 #include "engine/request.h"
@@ -40,10 +41,11 @@ class Engine {
   using FatalHandler = std::function<void(const Error&)>;  // device failure, on the engine thread
 
   // Sizes the KV cache from options and memory left; fails with numbers when the model does not
-  // fit.
+  // fit. `sparsity` outlives the engine and made the model's layers; null: every token is dense.
   static Result<std::unique_ptr<Engine>> create(Backend& backend,
                                                 std::unique_ptr<Transformer> model,
-                                                const EngineOptions& options);
+                                                const EngineOptions& options,
+                                                StepSparsity* sparsity = nullptr);
   virtual ~Engine() = default;
 
   // Before start().

@@ -7,6 +7,7 @@ namespace dejavu {
 
 // `launch_ahead`: steps launched before the oldest one's tokens are looked at (0 or 1).
 Result<std::unique_ptr<Engine>> create_engine(Backend& backend, std::unique_ptr<Transformer> model,
-                                              const EngineOptions& options, int launch_ahead);
+                                              const EngineOptions& options, int launch_ahead,
+                                              StepSparsity* sparsity = nullptr);
 
 }  // namespace dejavu

@@ -136,7 +136,7 @@ bool StepLoop::collect() {
     return false;
   }
   const StepPlan& plan = collected->plan;
-  scheduler_.complete(plan, collected->outputs, Clock::now());
+  scheduler_.complete(plan, collected->outputs, Clock::now(), collected->densities);
   sizer_.measured(plan.prompt_tokens, plan.tokens(), collected->seconds);
   shared_.steps += 1;
   if (on_step_) {

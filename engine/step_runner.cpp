@@ -26,8 +26,13 @@ void StepRunner::launch(StepPlan plan) {
                  StreamId::kMain);
   set_slots(flight.plan);
   auto* last_tokens = last_tokens_.as<std::int32_t>();
-  const ConstMatrix logits = parts_.model.forward(
-      flight.batch.at(metadata_.as<std::int32_t>(), last_tokens), parts_.cache);
+  const StepBatch batch = flight.batch.at(metadata_.as<std::int32_t>(), last_tokens);
+  if (parts_.sparsity != nullptr) parts_.sparsity->begin_step(batch);
+  const ConstMatrix logits = parts_.model.forward(batch, parts_.cache);
+  if (parts_.sparsity != nullptr) {
+    flight.densities.resize(static_cast<std::size_t>(batch.tokens));
+    parts_.sparsity->end_step(flight.densities);
+  }
   const auto& rows = flight.batch.sample_rows();
   if (!rows.empty()) {
     flight.outputs.resize(rows.size());
@@ -63,9 +68,10 @@ Result<StepRunner::Collected> StepRunner::collect() {
     return tl::unexpected(status.error());
   }
   const auto now = Clock::now();
+  if (parts_.sparsity != nullptr) parts_.sparsity->step_ended();
   Flight& flight = flights_.front();
   Collected collected{
-      std::move(flight.plan), std::move(flight.outputs),
+      std::move(flight.plan), std::move(flight.outputs), std::move(flight.densities),
       std::chrono::duration<double>(now - std::max(flight.launched, last_end_)).count()};
   last_end_ = now;
   flights_.pop_front();

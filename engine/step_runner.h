@@ -10,6 +10,7 @@
 
 #include "engine/backend/backend.h"
 #include "engine/kv/kv_cache.h"
+#include "engine/model/step_sparsity.h"
 #include "engine/model/transformer.h"
 #include "engine/schedule/batch_builder.h"
 #include "engine/schedule/step_plan.h"
@@ -23,11 +24,13 @@ class StepRunner {
     Transformer& model;
     KvCache cache;
     BatchBuilder::Limits limits;
+    StepSparsity* sparsity = nullptr;  // null: every token is dense
   };
   struct Collected {
     StepPlan plan;
-    std::vector<SampleOutput> outputs;  // one a logit row
-    double seconds = 0;                 // from launch, or from the end of the step before it
+    std::vector<SampleOutput> outputs;    // one a logit row
+    std::vector<TokenDensity> densities;  // one a token; empty: all dense
+    double seconds = 0;                   // from launch, or from the end of the step before it
   };
 
   static Result<std::unique_ptr<StepRunner>> create(Parts parts);
@@ -44,6 +47,7 @@ class StepRunner {
     StepPlan plan;
     BatchBuilder batch;
     std::vector<SampleOutput> outputs;
+    std::vector<TokenDensity> densities;
     std::uint64_t mark = 0;
     Clock::time_point launched;
   };

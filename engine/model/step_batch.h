@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "engine/model/sparsity_choice.h"
+
 namespace dejavu {
 
 // How many of a step's tokens are computed how; on the host, for who chooses a layer's method.
@@ -29,6 +31,8 @@ struct StepBatch {
   const std::int32_t* threshold_level = nullptr;  // [T]: of the artifact; -1: not this mode
   const std::int32_t* lookahead_level = nullptr;  // [T]: likewise
   SparsityCounts sparsity;
+  // Host [T]: what is counted and levelled above, a token each. Null: all tokens have one mode.
+  const SparsityChoice* choices = nullptr;
   int logit_rows = 0;                          // R
   const std::int32_t* logit_tokens = nullptr;  // [R]: which of the T tokens need logits
 };

@@ -18,8 +18,8 @@ class StepSparsity {
 
   // Before Transformer::forward of this batch: chooses each layer's method for the step.
   virtual void begin_step(const StepBatch& batch) = 0;
-  // After forward: queues what brings the figures back. `densities`: host, one a token, valid once
-  // the step has been waited for; stays in place until then.
+  // After forward: queues what brings the figures back. `densities`: host, one a token, written by
+  // this step's step_ended(); stays in place until then. May be empty: nobody asks.
   virtual void end_step(std::span<TokenDensity> densities) = 0;
   // Once the step has been waited for, in step order: learns from its counts and its audit.
   virtual void step_ended() = 0;

@@ -13,7 +13,7 @@ std::size_t unsigned_of(int count) { return static_cast<std::size_t>(count); }
 }  // namespace
 
 std::size_t BatchBuilder::max_words(const Limits& limits) {
-  return 3 * aligned(unsigned_of(limits.tokens)) + aligned(unsigned_of(limits.sequences) + 1) +
+  return 5 * aligned(unsigned_of(limits.tokens)) + aligned(unsigned_of(limits.sequences) + 1) +
          aligned(unsigned_of(limits.sequences)) +
          aligned(unsigned_of(limits.sequences) * unsigned_of(limits.pages_per_sequence)) +
          aligned(unsigned_of(limits.logit_rows));
@@ -30,13 +30,16 @@ void BatchBuilder::build(const StepPlan& plan) {
   const std::size_t tokens = aligned(unsigned_of(shape_.tokens));
   positions_ = tokens;
   kv_slots_ = positions_ + tokens;
-  query_start_ = kv_slots_ + tokens;
+  threshold_level_ = kv_slots_ + tokens;
+  lookahead_level_ = threshold_level_ + tokens;
+  query_start_ = lookahead_level_ + tokens;
   context_length_ = query_start_ + aligned(unsigned_of(shape_.sequences) + 1);
   page_table_ = context_length_ + aligned(unsigned_of(shape_.sequences));
   logit_tokens_ =
       page_table_ + aligned(unsigned_of(shape_.sequences) * unsigned_of(shape_.page_table_stride));
   words_.assign(logit_tokens_ + aligned(unsigned_of(shape_.logit_rows)), 0);
   sample_rows_.clear();
+  choices_.clear();
   for (int i = 0; i < shape_.sequences; ++i) add_sequence(plan.rows[unsigned_of(i)], i);
 }
 
@@ -51,6 +54,8 @@ void BatchBuilder::add_sequence(const PlanRow& row, int index) {
     words_[t] = p < sequence.tokens.size() ? sequence.tokens[p] : ~sequence.slot;
     words_[positions_ + t] = position;
     words_[kv_slots_ + t] = sequence.pages.slot(position);
+    const bool generated = position >= sequence.prompt_length;
+    add_choice(t, generated ? sequence.request.sparsity : SparsityChoice{});
   }
   words_[query_start_ + s + 1] = first + row.count;
   words_[context_length_ + s] = row.start + row.count;
@@ -69,11 +74,26 @@ void BatchBuilder::add_sequence(const PlanRow& row, int index) {
   if (row.samples) add_logits(row.start + row.count - 1, -1);
 }
 
+void BatchBuilder::add_choice(std::size_t token, const SparsityChoice& choice) {
+  SparsityCounts& counts = shape_.sparsity;
+  int* const count_of[] = {&counts.dense, &counts.exact, &counts.threshold, &counts.lookahead};
+  *count_of[static_cast<std::size_t>(choice.mode)] += 1;
+  const auto level_in = [&choice](SparsityMode mode) {
+    return choice.mode == mode ? choice.level : -1;
+  };
+  words_[threshold_level_ + token] = level_in(SparsityMode::kThreshold);
+  words_[lookahead_level_ + token] = level_in(SparsityMode::kLookahead);
+  choices_.push_back(choice);
+}
+
 StepBatch BatchBuilder::at(const std::int32_t* device, const std::int32_t* last_tokens) const {
   StepBatch batch = shape_;
   batch.ids = device;
   batch.positions = device + positions_;
   batch.kv_slots = device + kv_slots_;
+  batch.threshold_level = device + threshold_level_;
+  batch.lookahead_level = device + lookahead_level_;
+  batch.choices = choices_.data();
   batch.query_start = device + query_start_;
   batch.context_length = device + context_length_;
   batch.page_table = device + page_table_;

@@ -27,17 +27,20 @@ class BatchBuilder {
   const std::vector<std::int32_t>& words() const { return words_; }
   // One a logit row, in plan order.
   const std::vector<SampleRow>& sample_rows() const { return sample_rows_; }
-  // The batch as the transformer reads it, once words() lie at `device`.
+  // The batch as the transformer reads it, once words() lie at `device`. Its host part stays here.
   StepBatch at(const std::int32_t* device, const std::int32_t* last_tokens) const;
 
  private:
   void add_sequence(const PlanRow& row, int index);
+  void add_choice(std::size_t token, const SparsityChoice& choice);
 
   StepBatch shape_;  // counts only
   std::size_t positions_ = 0, kv_slots_ = 0, query_start_ = 0, context_length_ = 0;
+  std::size_t threshold_level_ = 0, lookahead_level_ = 0;
   std::size_t page_table_ = 0, logit_tokens_ = 0;  // offsets into words_; ids are at 0
   std::vector<std::int32_t> words_;
   std::vector<SampleRow> sample_rows_;
+  std::vector<SparsityChoice> choices_;
 };
 
 }  // namespace dejavu

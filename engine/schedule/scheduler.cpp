@@ -113,7 +113,7 @@ Scheduler::Admission Scheduler::consider(Sequence& sequence) {
   int cached_free = 0;  // hits that are on the free list now
   if (uses_index(sequence)) {
     // At least one token is computed anew: its logits are needed.
-    const int most = (sequence.known() - 1) / kKvPageTokens;
+    const int most = std::min(sequence.known() - 1, sequence.exact_end) / kKvPageTokens;
     while (static_cast<int>(admission.hits.size()) < most) {
       const int next = static_cast<int>(admission.hits.size());
       const auto page = store_.index.find(sequence.digest(next));

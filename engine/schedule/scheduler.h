@@ -42,8 +42,10 @@ class Scheduler {
   StepPlan plan(TimePoint now, int step_tokens);
 
   // A launched step has ended; plans complete in the order of their launch. `outputs` are one a
-  // logit row, in plan order. Sends tokens, publishes full pages, ends sequences.
-  void complete(const StepPlan& plan, std::span<const SampleOutput> outputs, TimePoint now);
+  // logit row, in plan order, `densities` one a token (empty: all dense). Sends tokens, publishes
+  // full pages, ends sequences.
+  void complete(const StepPlan& plan, std::span<const SampleOutput> outputs, TimePoint now,
+                std::span<const TokenDensity> densities = {});
 
   // Ends every sequence with `error`; launched steps need not complete.
   void fail_all(const Error& error, TimePoint now);

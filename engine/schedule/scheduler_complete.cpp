@@ -5,9 +5,11 @@
 
 namespace dejavu {
 
-void Scheduler::complete(const StepPlan& plan, std::span<const SampleOutput> outputs,
-                         TimePoint now) {
+void Scheduler::complete(const StepPlan& plan, std::span<const SampleOutput> outputs, TimePoint now,
+                         std::span<const TokenDensity> densities) {
+  std::size_t end_token = 0;
   for (const PlanRow& row : plan.rows) {
+    end_token += static_cast<std::size_t>(row.count);
     const auto own = outputs.first(static_cast<std::size_t>(row.logit_rows()));
     outputs = outputs.subspan(own.size());
     Sequence& sequence = *row.sequence;
@@ -26,7 +28,8 @@ void Scheduler::complete(const StepPlan& plan, std::span<const SampleOutput> out
     }
     if (row.samples) {
       --sequence.pending;
-      TokenEvent event = sequence.take_token(own.back(), limits_.max_model_len);
+      const TokenDensity density = densities.empty() ? TokenDensity{} : densities[end_token - 1];
+      TokenEvent event = sequence.take_token(own.back(), density, limits_.max_model_len);
       if (event.finish == FinishReason::kNone) {
         sequence.send(std::move(event), now);
       } else {

@@ -22,6 +22,7 @@ Sequence::Sequence(SequenceRequest asked, std::uint64_t arrival_id, std::uint64_
       prompt_length(static_cast<int>(request.prompt.size())),
       tokens(std::move(request.prompt)),
       chain_(request.cache_salt) {
+  if (request.sparsity.approximate()) exact_end = prompt_length;
   if (wants_prompt_logprobs()) prompt_logprobs_.resize(tokens.size());
 }
 
@@ -45,12 +46,14 @@ void Sequence::take_score(int position, const SampleOutput& output) {
       to_logprob(output, request.sampling.prompt_logprobs);
 }
 
-TokenEvent Sequence::take_token(const SampleOutput& output, int max_model_len) {
+TokenEvent Sequence::take_token(const SampleOutput& output, const TokenDensity& density,
+                                int max_model_len) {
   const SamplingParams& params = request.sampling;
   const bool may_stop = generated() >= params.min_tokens;
   tokens.push_back(output.token);
   TokenEvent event;
   event.token = output.token;
+  event.density = density;
   if (params.logprobs >= 0)
     event.logprob = std::make_shared<const TokenLogprob>(to_logprob(output, params.logprobs));
   const bool stops = contains(params.stop_token_ids, output.token) ||

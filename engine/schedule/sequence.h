@@ -40,7 +40,8 @@ class Sequence {
   int slot = -1;  // of the sampler, while running
   PageTable pages;
 
-  // Tokens from here on were computed approximately: their pages are never published.
+  // Tokens from here on are computed approximately: their pages are neither published to the prefix
+  // index nor taken from it.
   int exact_end = std::numeric_limits<int>::max();
 
   int known() const { return static_cast<int>(tokens.size()) + pending; }
@@ -63,7 +64,7 @@ class Sequence {
   // Records what a step said of prompt position `position`, or of the next token. The event says
   // whether the sequence ends with it.
   void take_score(int position, const SampleOutput& output);
-  TokenEvent take_token(const SampleOutput& output, int max_model_len);
+  TokenEvent take_token(const SampleOutput& output, const TokenDensity& density, int max_model_len);
 
   void first_scheduled(TimePoint now, int cached_tokens);
   void preempted() { ++stats_.preemptions; }

@@ -145,3 +145,33 @@ TEST_CASE("a preempted sequence comes back through the index", "[schedule]") {
   CHECK(young->request.stream->stats.preemptions == 1);
   CHECK(harness.used_pages() == 0);
 }
+
+TEST_CASE("an approximate sequence shares its prompt's pages and no others", "[schedule]") {
+  SchedulerLimits limits = caching_limits();
+  limits.max_model_len = 96;
+  SchedulerHarness harness(limits, 7);
+  const auto ask = [&] {
+    return harness.add({.prompt = 20, .first_token = 200, .max_tokens = 50, .change = [](auto& r) {
+                          r.sparsity = {SparsityMode::kLookahead, 0};
+                        }});
+  };
+  const auto first = ask();
+  finish(harness);
+  // Its text as a prompt: only the first page is there.
+  const auto same_text = [&](SequenceRequest& request) { request.prompt = first->tokens; };
+  const auto dense = harness.add({.max_tokens = 1, .change = same_text});
+  CHECK(start_of(harness.step(), dense) == 16);
+  finish(harness);
+
+  // Now the whole text is there. Preempted, the same request computes its own tokens again.
+  harness.add({.prompt = 40, .max_tokens = 50});
+  const auto again = ask();
+  while (again->round == 0 && again->state != SequenceState::kEnded) harness.step();
+  REQUIRE(again->round == 1);
+  CHECK(again->generated() > 16);
+  StepPlan plan = harness.step();
+  while (start_of(plan, again) < 0) plan = harness.step();
+  CHECK(start_of(plan, again) <= 16);
+  finish(harness);
+  CHECK(again->tokens == first->tokens);
+}

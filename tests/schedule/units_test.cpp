@@ -91,6 +91,9 @@ TEST_CASE("a plan is packed into one block that the batch points into", "[schedu
   const int b0 = b->pages.pages()[0];
   CHECK(list(batch.kv_slots, 5) ==
         std::vector<std::int32_t>{b0 * 16 + 5, a0 * 16 + 15, a1 * 16, a1 * 16 + 1, a1 * 16 + 2});
+  CHECK(list(batch.threshold_level, 5) == std::vector<std::int32_t>(5, -1));
+  CHECK(list(batch.lookahead_level, 5) == std::vector<std::int32_t>(5, -1));
+  CHECK(batch.sparsity.dense == 5);
   CHECK(list(batch.query_start, 3) == std::vector<std::int32_t>{0, 1, 5});
   CHECK(list(batch.context_length, 2) == std::vector<std::int32_t>{6, 19});
   REQUIRE(batch.page_table_stride == 2);
@@ -102,4 +105,38 @@ TEST_CASE("a plan is packed into one block that the batch points into", "[schedu
   CHECK((rows[0].slot == 1 && rows[0].score == -1));
   CHECK((rows[1].slot == 3 && rows[1].score == 317));
   CHECK((rows[2].slot == 3 && rows[2].score == 318));
+}
+
+TEST_CASE("prompt tokens are dense and generated ones have their sequence's choice", "[schedule]") {
+  PageStore store(16);
+  StepPlan plan;
+  const auto add = [&](SparsityChoice choice, int start, int count) {
+    SequenceRequest request;
+    request.prompt.assign(4, 7);
+    request.sparsity = choice;
+    auto sequence = std::make_shared<Sequence>(std::move(request), 0, 0);
+    sequence->slot = 0;
+    sequence->tokens.resize(8, 9);  // four were generated before it was preempted
+    REQUIRE(sequence->pages.grow(store, 8));
+    plan.rows.push_back({.sequence = sequence, .start = start, .count = count});
+    plan.prompt_tokens += count;
+  };
+  add({SparsityMode::kLookahead, 2}, 2, 5);
+  add({SparsityMode::kThreshold, 1}, 5, 1);
+  add({SparsityMode::kExact, -1}, 3, 2);
+  BatchBuilder builder;
+  builder.build(plan);
+  const StepBatch batch = builder.at(builder.words().data(), nullptr);
+  const auto list = [](const std::int32_t* from) {
+    return std::vector<std::int32_t>(from, from + 8);
+  };
+  CHECK(list(batch.lookahead_level) == std::vector<std::int32_t>{-1, -1, 2, 2, 2, -1, -1, -1});
+  CHECK(list(batch.threshold_level) == std::vector<std::int32_t>{-1, -1, -1, -1, -1, 1, -1, -1});
+  CHECK(batch.sparsity.dense == 3);
+  CHECK(batch.sparsity.exact == 1);
+  CHECK(batch.sparsity.threshold == 1);
+  CHECK(batch.sparsity.lookahead == 3);
+  CHECK(batch.choices[1].mode == SparsityMode::kDense);
+  CHECK((batch.choices[2].mode == SparsityMode::kLookahead && batch.choices[2].level == 2));
+  CHECK(batch.choices[7].mode == SparsityMode::kExact);
 }
