@@ -27,6 +27,8 @@ constexpr std::int64_t kSmallWork = 8192;
 constexpr std::int64_t kMaxRanges = 16;
 constexpr std::int64_t kMinRangeInputs = 512;
 constexpr std::int64_t kRangeColumns = 2048;
+// Narrower where rows are left out: ranges then differ in work.
+constexpr std::int64_t kSkipColumns = 1024;
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 std::int64_t round_up(std::int64_t a, std::int64_t to) { return ceil_div(a, to) * to; }
@@ -39,6 +41,31 @@ int thread_count(const BackendOptions& options, const HostResources& host) {
 
 std::vector<int> pinned_cpus(const BackendOptions& options, const HostResources& host) {
   return options.pin || host.exclusive_cpus ? host.cpus : std::vector<int>{};
+}
+
+// The parts of an item whose tokens have its KV group in their sets; the others' output is zero.
+void add_attention_items(const AttentionArgs& args, const AttentionItem& item,
+                         std::vector<AttentionItem>& items) {
+  if (args.mask.words == nullptr) return items.push_back(item);
+  const std::int64_t width = args.out.cols / args.cache.kv_heads;
+  const std::size_t bytes = static_cast<std::size_t>(width) * dtype_size(args.out.dtype);
+  AttentionItem part = item;
+  part.queries = 0;
+  const auto flush = [&] {
+    if (part.queries > 0) items.push_back(part);
+    part.queries = 0;
+  };
+  for (int i = item.first_query; i < item.first_query + item.queries; ++i) {
+    const std::int64_t token = args.query_start[item.sequence] + i;
+    if (in_set(args.mask, token, item.kv_head)) {
+      if (part.queries++ == 0) part.first_query = i;
+      continue;
+    }
+    flush();
+    auto* out = static_cast<std::byte*>(args.out.row(token));
+    std::memset(out + static_cast<std::size_t>(item.kv_head) * bytes, 0, bytes);
+  }
+  flush();
 }
 
 }  // namespace
@@ -129,7 +156,22 @@ void CpuBackend::linear(const LinearArgs& args, StreamId /*stream*/) {
   job.w = args.w;
   job.bias = args.bias;
   job.y = args.y;
-  run_rows(job);
+  const RowSpan all{0, args.w.rows};
+  if (args.row_mask.words == nullptr) return run_rows(job, {&all, 1});
+  std::vector<RowSpan> spans;
+  const auto add = [&](std::int64_t begin, std::int64_t end) {
+    if (!spans.empty() && spans.back().end == begin) {
+      spans.back().end = end;
+    } else {
+      spans.push_back({begin, end});
+    }
+  };
+  for (int unit = 0; unit < args.row_mask.units; ++unit) {
+    const std::int64_t begin = std::int64_t{unit} * args.group_rows;
+    if (in_set(args.row_mask, 0, unit)) add(begin, begin + args.group_rows);
+  }
+  add(std::int64_t{args.row_mask.units} * args.group_rows, args.w.rows);
+  run_rows(job, spans);
 }
 
 void CpuBackend::mlp_up(const MlpUpArgs& args, StreamId /*stream*/) {
@@ -143,12 +185,16 @@ void CpuBackend::mlp_up(const MlpUpArgs& args, StreamId /*stream*/) {
   job.activation = args.activation;
   job.threshold = args.threshold;
   job.y = args.h;
-  run_rows(job);
-  apply_mask(args.mask, args.h);
+  job.mask = args.mask;
+  job.cutoffs = args.cutoffs;
+  job.cutoff_level = args.cutoffs == nullptr ? nullptr : args.cutoff_level;
+  job.skip_zero_gates = args.skip_zero_gates;
+  const RowSpan all{0, args.up.rows};
+  run_rows(job, {&all, 1});
 }
 
 // Tokens go in blocks whose packed x stays in L2 while the weights stream by.
-void CpuBackend::run_rows(const RowsJob& job) {
+void CpuBackend::run_rows(const RowsJob& job, std::span<const RowSpan> rows) {
   const std::int64_t tokens = job.x.rows;
   const std::int64_t block =
       std::max(kMinTokenBlock, kPackedBytes / (2 * job.x.cols) / kMinTokenBlock * kMinTokenBlock);
@@ -157,26 +203,65 @@ void CpuBackend::run_rows(const RowsJob& job) {
     part.x.rows = part.y.rows = std::min(block, tokens - first);
     part.x.data = job.x.row(first);
     part.y.data = job.y.row(first);
-    run_rows_block(part);
+    if (part.mask.words != nullptr) part.mask.words += first * part.mask.stride;
+    if (part.cutoff_level != nullptr) part.cutoff_level += first;
+    run_rows_block(part, rows);
   }
 }
 
-void CpuBackend::run_rows_block(RowsJob job) {
-  const std::int64_t tokens = job.x.rows;
+void CpuBackend::pack_rows(RowsJob& job) {
   const RowsKernel& kernel = kernels_.rows[static_cast<std::size_t>(job.w.dtype)];
-  job.packed = packed_.get(kernel.packed_bytes(tokens, job.x.cols));
-  pool_.parallel_for(ceil_div(tokens, kPackTokens),
+  job.packed = packed_.get(kernel.packed_bytes(job.x.rows, job.x.cols));
+  pool_.parallel_for(ceil_div(job.x.rows, kPackTokens),
                      [&](std::int64_t group, int) { kernel.pack(job, group); });
+}
 
-  const std::int64_t row_bytes = job.w.cols * static_cast<std::int64_t>(dtype_size(job.w.dtype)) *
-                                 (job.gate.data == nullptr ? 1 : 2);
+void CpuBackend::run_rows_block(RowsJob job, std::span<const RowSpan> spans) {
+  const std::int64_t tokens = job.x.rows;
+  pack_rows(job);
+  const bool gated = job.gate.data != nullptr;
+  const bool skip = job.skip_zero_gates && gated && tokens <= kGatherTokens;
+  const auto dtype = static_cast<std::size_t>(job.w.dtype);
+  const auto run = skip ? kernels_.gather[dtype].gated_rows : kernels_.rows[dtype].run;
+
+  std::int64_t all = 0;
+  for (const RowSpan& span : spans) all += span.end - span.begin;
+  const std::int64_t row_bytes =
+      job.w.cols * static_cast<std::int64_t>(dtype_size(job.w.dtype)) * (gated ? 2 : 1);
   const std::int64_t item_bytes = tokens > kFewTokens ? kManyTokensItemBytes : kItemBytes;
-  const std::int64_t even = ceil_div(job.w.rows, pool_.threads() * kItemsPerThread);
+  const std::int64_t even = ceil_div(all, pool_.threads() * kItemsPerThread);
   std::int64_t rows = std::min(item_bytes / row_bytes, even);
-  rows = round_up(std::max({rows, std::int64_t{1}, ceil_div(job.w.rows, WorkerPool::kMaxItems)}),
-                  kRowBlock);
-  pool_.parallel_for(ceil_div(job.w.rows, rows), [&](std::int64_t item, int) {
-    kernel.run(job, item * rows, std::min(job.w.rows, (item + 1) * rows));
+  rows = round_up(std::max({rows, std::int64_t{1}, ceil_div(2 * all, WorkerPool::kMaxItems)}),
+                  skip ? kSetWord : kRowBlock);
+  items_.clear();
+  for (const RowSpan& span : spans) {
+    for (std::int64_t begin = span.begin; begin < span.end; begin += rows) {
+      items_.push_back({begin, std::min(span.end, begin + rows)});
+    }
+  }
+  pool_.parallel_for(static_cast<std::int64_t>(items_.size()), [&](std::int64_t item, int) {
+    const RowSpan& span = items_[static_cast<std::size_t>(item)];
+    run(job, span.begin, span.end);
+  });
+}
+
+// Ranges follow from the number of inputs alone, and so does the order of addition.
+void CpuBackend::cut_ranges(ProjectJob& job) {
+  const std::int64_t in = job.w.rows;
+  job.ranges = std::clamp<std::int64_t>(in / kMinRangeInputs, 1, kMaxRanges);
+  job.range_length = round_up(ceil_div(in, job.ranges), kSetWord);
+  job.ranges = ceil_div(in, job.range_length);
+  // Not a power of two: a column's sums of all tokens would share one set of the cache.
+  job.partial_stride = round_up(job.w.cols, kColumnPanel) + kPackTokens;
+}
+
+// y from the partials.
+void CpuBackend::fold(const ProjectJob& job) {
+  const ProjectKernel& kernel = kernels_.project[static_cast<std::size_t>(job.w.dtype)];
+  const std::int64_t columns =
+      round_up(std::max<std::int64_t>(1, kSmallWork / (job.x.rows * job.ranges)), kColumnPanel);
+  pool_.parallel_for(ceil_div(job.w.cols, columns), [&](std::int64_t item, int) {
+    kernel.fold(job, item * columns, std::min(job.w.cols, (item + 1) * columns));
   });
 }
 
@@ -190,16 +275,13 @@ void CpuBackend::project(const ProjectArgs& args, StreamId /*stream*/) {
   job.bias = args.bias;
   job.y = args.y;
   job.accumulate = args.accumulate;
-  // Ranges follow from the number of inputs alone, and so does the order of addition.
-  const std::int64_t in = args.w.rows;
-  job.ranges = std::clamp<std::int64_t>(in / kMinRangeInputs, 1, kMaxRanges);
-  job.range_length = round_up(ceil_div(in, job.ranges), 32);
-  job.ranges = ceil_div(in, job.range_length);
-  job.packed = packed_.get(kernel.packed_bytes(tokens, in));
+  cut_ranges(job);
+  job.packed = packed_.get(kernel.packed_bytes(tokens, job.w.rows));
   pool_.parallel_for(ceil_div(tokens, kPackTokens),
                      [&](std::int64_t group, int) { kernel.pack(job, group); });
 
-  if (tokens > kFewTokens) {
+  const bool skip = args.skip_zero_rows && tokens <= kGatherTokens;
+  if (tokens > kFewTokens && !skip) {
     const std::int64_t blocks = ceil_div(tokens, kTokenBlock);
     // Wide groups read x less often, narrow ones share out better.
     const std::int64_t even = args.w.cols * blocks / (pool_.threads() * kItemsPerThread);
@@ -213,21 +295,21 @@ void CpuBackend::project(const ProjectArgs& args, StreamId /*stream*/) {
     });
     return;
   }
-  // Not a power of two: a column's sums of all tokens would share one set of the cache.
-  job.partial_stride = round_up(args.w.cols, kColumnPanel) + kPackTokens;
-  const std::int64_t floats = job.ranges * round_up(tokens, kPackTokens) * job.partial_stride;
-  job.partials =
-      static_cast<float*>(partials_.get(static_cast<std::size_t>(floats) * sizeof(float)));
-  const std::int64_t groups = ceil_div(args.w.cols, kRangeColumns);
+  job.partials = partials(job);
+  const auto run =
+      skip ? kernels_.gather[static_cast<std::size_t>(args.w.dtype)].project_range : kernel.range;
+  const std::int64_t width = skip ? kSkipColumns : kRangeColumns;
+  const std::int64_t groups = ceil_div(args.w.cols, width);
   pool_.parallel_for(job.ranges * groups, [&](std::int64_t item, int) {
-    const std::int64_t begin = item % groups * kRangeColumns;
-    kernel.range(job, item / groups, begin, std::min(args.w.cols, begin + kRangeColumns));
+    const std::int64_t begin = item % groups * width;
+    run(job, item / groups, begin, std::min(args.w.cols, begin + width));
   });
-  const std::int64_t columns =
-      round_up(std::max<std::int64_t>(1, kSmallWork / (tokens * job.ranges)), kColumnPanel);
-  pool_.parallel_for(ceil_div(args.w.cols, columns), [&](std::int64_t item, int) {
-    kernel.fold(job, item * columns, std::min(args.w.cols, (item + 1) * columns));
-  });
+  fold(job);
+}
+
+float* CpuBackend::partials(const ProjectJob& job) {
+  const std::int64_t floats = job.ranges * round_up(job.x.rows, kPackTokens) * job.partial_stride;
+  return static_cast<float*>(partials_.get(static_cast<std::size_t>(floats) * sizeof(float)));
 }
 
 void CpuBackend::attention(const AttentionArgs& args, StreamId /*stream*/) {
@@ -239,7 +321,9 @@ void CpuBackend::attention(const AttentionArgs& args, StreamId /*stream*/) {
     // The last queries see most: they start first.
     for (int last = queries; last > 0; last -= block) {
       const int first = std::max(0, last - block);
-      for (int g = 0; g < args.cache.kv_heads; ++g) items.push_back({s, g, first, last - first});
+      for (int g = 0; g < args.cache.kv_heads; ++g) {
+        add_attention_items(args, {s, g, first, last - first}, items);
+      }
     }
   }
   const std::size_t floats = kernels_.attention.scratch_floats(args, block);
@@ -252,7 +336,6 @@ void CpuBackend::attention(const AttentionArgs& args, StreamId /*stream*/) {
                              static_cast<float*>(scratch.get(floats * sizeof(float))));
     });
   }
-  apply_mask(args.mask, args.out);
 }
 
 void CpuBackend::set_sampler_slot(const SamplerSlotArgs& args, StreamId /*stream*/) {
@@ -295,6 +378,8 @@ CpuKernels kernels_of(CpuIsa isa) {
   constexpr auto kBf16 = static_cast<std::size_t>(DType::kBF16);
   kernels.rows[kBf16] = bf16.rows[kBf16];
   kernels.project[kBf16] = bf16.project[kBf16];
+  kernels.gather[kBf16] = bf16.gather[kBf16];
+  if (isa == CpuIsa::kAmx) kernels.predict = bf16.predict;
   return kernels;
 }
 

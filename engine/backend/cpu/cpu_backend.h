@@ -5,6 +5,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "engine/backend/backend.h"
@@ -54,8 +55,19 @@ class CpuBackend final : public Backend {
     std::vector<std::byte> storage_;
   };
 
-  void run_rows(const RowsJob& job);
-  void run_rows_block(RowsJob job);
+  struct RowSpan {
+    std::int64_t begin = 0;
+    std::int64_t end = 0;
+  };
+  // Computes those rows of job.w only.
+  void run_rows(const RowsJob& job, std::span<const RowSpan> rows);
+  void run_rows_block(RowsJob job, std::span<const RowSpan> rows);
+  void pack_rows(RowsJob& job);
+  static void cut_ranges(ProjectJob& job);
+  float* partials(const ProjectJob& job);
+  void fold(const ProjectJob& job);
+  void predict_sets(const PredictorView& predictor, const PredictSetJob& job,
+                    const std::vector<const float*>& x);
   void for_tokens(std::int64_t tokens, std::int64_t width,
                   const std::function<void(std::int64_t)>& body);
 
@@ -65,7 +77,7 @@ class CpuBackend final : public Backend {
   std::shared_ptr<std::atomic<std::size_t>> in_use_;  // outlives us in the Buffers we gave
   Workspace packed_;
   Workspace partials_;
-  Workspace hidden_;
+  std::vector<RowSpan> items_;
   std::vector<Workspace> scratch_;  // one a worker
   CpuSampler sampler_;
   std::vector<SampleScratch> sample_scratch_;

@@ -38,7 +38,7 @@ bool has_avx512() {
 
 bool has_amx() {
   const Leaf seven = cpuid(7, 0);
-  if (!bit(seven.edx, 22) || !bit(seven.edx, 24)) return false;
+  if (!bit(seven.edx, 22) || !bit(seven.edx, 24) || !bit(seven.edx, 25)) return false;
   constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM, for the whole process
   constexpr long kTileData = 18;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;

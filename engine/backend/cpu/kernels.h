@@ -24,6 +24,11 @@ struct RowsJob {
   float threshold = 0;
   Matrix y;
   void* packed = nullptr;  // x as this kernel reads it
+  // Of an MLP; see MlpUpArgs.
+  MaskView mask;
+  const float* cutoffs = nullptr;
+  const std::int32_t* cutoff_level = nullptr;
+  bool skip_zero_gates = false;
 };
 
 // Weights whose rows are inputs. Inputs are cut into `ranges` ranges of `range_length` (the last
@@ -39,6 +44,39 @@ struct ProjectJob {
   std::int64_t range_length = 0;
   float* partials = nullptr;        // [ranges][T to kPackTokens][partial_stride]; few tokens
   std::int64_t partial_stride = 0;  // a multiple of 16, at least out to kColumnPanel
+};
+
+// An MLP's neurons `ids`, ascending, and what they add to the partials of `down`.
+struct GatherMlpJob {
+  RowsJob up;       // its y and cutoffs are not used
+  ProjectJob down;  // its x is not used: packed x is the up job's business
+  const std::int32_t* ids = nullptr;
+  std::int64_t count = 0;
+};
+
+// Whole 8-bit rows against tokens of 16 bits; sums are exact.
+struct PredictRows {
+  const std::int8_t* w = nullptr;  // [rows][in]
+  std::int64_t rows = 0;
+  std::int64_t in = 0;
+  const float* row_scale = nullptr;  // [rows]
+  std::int64_t tokens = 0;
+  void* packed = nullptr;        // tokens as this kernel reads them
+  float* token_scale = nullptr;  // [tokens] what one of their steps is worth
+};
+
+// The first projection, or the copy of tokens that have none.
+struct PredictLowJob {
+  PredictRows rows;
+  float* low = nullptr;  // [tokens][rows.rows]
+};
+
+struct PredictSetJob {
+  PredictRows rows;
+  const float* bias = nullptr;           // [units]
+  const float* thresholds = nullptr;     // [levels][units]
+  const std::int32_t* level = nullptr;   // [tokens]
+  std::uint32_t* const* sets = nullptr;  // [tokens] rows of the mask
 };
 
 // Items of kPackTokens tokens.
@@ -69,6 +107,30 @@ struct ProjectKernel {
                  std::int64_t end) = nullptr;
 };
 
+// Weights read where a token needs them only. Tokens are few: at most kGatherTokens.
+inline constexpr std::int64_t kGatherTokens = 64;
+inline constexpr std::int64_t kSetWord = 32;  // ids of a block; ranges begin at multiples of it
+
+struct GatherKernel {
+  // The partial of one range of neurons, from their records.
+  void (*mlp_range)(const GatherMlpJob& job, std::int64_t range) = nullptr;
+  // As ProjectKernel::range, without the rows whose inputs are zero.
+  void (*project_range)(const ProjectJob& job, std::int64_t range, std::int64_t begin,
+                        std::int64_t end) = nullptr;
+  // As RowsKernel::run for a gated MLP, without the rows of `w` whose gates are zero.
+  void (*gated_rows)(const RowsJob& job, std::int64_t begin, std::int64_t end) = nullptr;
+};
+
+struct PredictKernel {
+  std::size_t (*packed_bytes)(std::int64_t tokens, std::int64_t in) = nullptr;
+  // Packs tokens of x [tokens][in], kPackTokens of them; `normalise`: the scale includes 1 / rms.
+  void (*pack)(const PredictRows& rows, const float* const* x, std::int64_t group,
+               bool normalise) = nullptr;
+  // Rows [begin, end), beginning at a multiple of kSetWord.
+  void (*low)(const PredictLowJob& job, std::int64_t begin, std::int64_t end) = nullptr;
+  void (*sets)(const PredictSetJob& job, std::int64_t begin, std::int64_t end) = nullptr;
+};
+
 // Some consecutive queries of one sequence, for the query heads that share one KV head.
 struct AttentionItem {
   int sequence = 0;
@@ -85,6 +147,8 @@ struct AttentionKernel {
 struct CpuKernels {
   RowsKernel rows[3];        // by DType of the weights
   ProjectKernel project[3];  // by DType of the weights
+  GatherKernel gather[3];    // by DType of the weights
+  PredictKernel predict;
   AttentionKernel attention;
   void (*embed)(const EmbedArgs& args, std::int64_t token) = nullptr;
   void (*norm)(const NormArgs& args, std::int64_t token) = nullptr;
@@ -95,8 +159,8 @@ struct CpuKernels {
 
 const CpuKernels& avx2_kernels();
 const CpuKernels& avx512_kernels();
-const CpuKernels& avx512_bf16_kernels();  // BF16 rows and project only; the rest is AVX-512's
-const CpuKernels& amx_kernels();          // likewise
+const CpuKernels& avx512_bf16_kernels();  // BF16 weights only; the rest is AVX-512's
+const CpuKernels& amx_kernels();          // BF16 weights and predict only; likewise
 
 // The whole table of a path.
 CpuKernels kernels_of(CpuIsa isa);

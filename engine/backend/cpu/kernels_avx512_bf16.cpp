@@ -1,8 +1,8 @@
 // The AVX-512 BF16 path: VDPBF16PS for BF16 weights. A lane adds the products of inputs 2i and 2i+1
 // in one step.
-#include "engine/backend/cpu/bf16_panel.h"
-#include "engine/backend/cpu/project_lanes.h"
-#include "engine/backend/cpu/rows_dot.h"
+#include "engine/backend/cpu/gather_bf16.h"
+#include "engine/backend/cpu/gather_dot.h"
+#include "engine/backend/cpu/gather_mlp.h"
 
 namespace dejavu {
 namespace {
@@ -61,6 +61,8 @@ constexpr CpuKernels table() {
   CpuKernels kernels;
   kernels.rows[static_cast<int>(DType::kBF16)] = dot_kernel<Bf16Dot>();
   kernels.project[static_cast<int>(DType::kBF16)] = project_kernel<LaneProject<Bf16Lanes>>();
+  kernels.gather[static_cast<int>(DType::kBF16)] =
+      gather_kernel<DotGather<Bf16Dot>, LaneGather<Bf16Picked<Bf16Lanes>>>();
   return kernels;
 }
 

@@ -37,8 +37,8 @@ struct DotTile {
 };
 
 // R rows (a multiple of 4) by N tokens.
-template <class D, int R, int N>
-void dot_tile(const DotTile<D>& tile, Prefetcher& ahead) {
+template <class D, int R, int N, class Ahead>
+void dot_tile(const DotTile<D>& tile, Ahead& ahead) {
   typename D::Sum sums[N][R];
 #pragma GCC unroll 8
   for (int t = 0; t < N; ++t) {

@@ -80,6 +80,19 @@ struct Avx2 {
     const __m256i mask = _mm256_andnot_si256(first(begin), first(end));
     return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(mask));
   }
+  // Lanes whose bit is 1; zeros elsewhere.
+  static V keep_bits(V v, std::uint32_t bits) {
+    const __m256i lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    const __m256i set = _mm256_and_si256(_mm256_set1_epi32(static_cast<int>(bits)), lane);
+    return _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_cmpeq_epi32(set, lane)));
+  }
+  // A bit a lane: not zero; a >= b.
+  static std::uint32_t nonzero(V v) {
+    return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(v, zero(), _CMP_NEQ_UQ)));
+  }
+  static std::uint32_t at_least(V a, V b) {
+    return static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GE_OQ)));
+  }
   // v * 2^n for whole n in [-126, 127].
   static V scale_by_power(V v, V n) {
     const __m256i exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));

@@ -74,6 +74,13 @@ struct Avx512 {
     const auto mask = static_cast<__mmask16>(first(end) & ~first(begin));
     return _mm512_mask_blend_ps(mask, b, a);
   }
+  // Lanes whose bit is 1; zeros elsewhere.
+  static V keep_bits(V v, std::uint32_t bits) {
+    return _mm512_maskz_mov_ps(static_cast<__mmask16>(bits), v);
+  }
+  // A bit a lane: not zero; a >= b.
+  static std::uint32_t nonzero(V v) { return _mm512_cmp_ps_mask(v, zero(), _CMP_NEQ_UQ); }
+  static std::uint32_t at_least(V a, V b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
   // v * 2^n for whole n.
   static V scale_by_power(V v, V n) { return _mm512_scalef_ps(v, n); }
 

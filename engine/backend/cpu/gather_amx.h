@@ -1,0 +1,273 @@
+// Picked rows with tiles: the bits of rows_amx.h and project_amx.h. Internal linkage: see
+// kernels.h.
+#pragma once
+
+#include "engine/backend/cpu/gather_bf16.h"
+#include "engine/backend/cpu/project_amx.h"
+#include "engine/backend/cpu/rows_amx.h"
+
+namespace dejavu {
+namespace {
+
+// Sums of picked rows. A tile's rows must lie at equal distances, so 16 rows pass through a scratch
+// in L1, some steps at a time.
+struct AmxGatherRows {
+  static constexpr std::int64_t kChunk = 8;
+  struct alignas(64) Scratch {
+    std::uint16_t tile[kChunk][kTileRows][kTileInputs];
+  };
+
+  static void sums(const RowsJob& job, const UnitSums& unit) {
+    AmxRows::Block b;
+    b.width = AmxRows::width(job.x.rows);
+    b.x = static_cast<const std::uint32_t*>(job.packed);
+    const TileShapes shapes(kTileRows, static_cast<int>(b.width));
+    const std::int64_t tiles = (job.x.rows + b.width - 1) / b.width;
+    const RowList& list = *unit.rows;
+    for (int first = 0; first < list.count; first += kTileRows) {
+      const int some = static_cast<int>(smaller(kTileRows, list.count - first));
+      const char* rows[kTileRows];
+      for (int r = 0; r < kTileRows; ++r) rows[r] = list.rows[first + smaller(r, some - 1)];
+      ListAhead ahead(list.rows + first, some, job.x.cols * 2);
+      if (first + kTileRows < list.count) {
+        ahead.then(list.rows + first + kTileRows,
+                   static_cast<int>(smaller(kTileRows, list.count - first - kTileRows)));
+      } else if (unit.next != nullptr) {
+        ahead.then(unit.next->rows, static_cast<int>(smaller(kTileRows, unit.next->count)));
+      }
+      b.sums = unit.sums + first;
+      if (tiles == 1) multiply<1>(b, rows, job.x.cols, ahead);
+      if (tiles == 2) multiply<2>(b, rows, job.x.cols, ahead);
+      if (tiles == 3) multiply<3>(b, rows, job.x.cols, ahead);
+      if (tiles == 4) multiply<4>(b, rows, job.x.cols, ahead);
+    }
+  }
+
+  template <int N>
+  static void multiply(const AmxRows::Block& b, const char* const* rows, std::int64_t in,
+                       const ListAhead& ahead) {
+    const std::int64_t steps = AmxRows::steps(in);
+    const std::int64_t tile_words = kTileRows * b.width;
+    const std::int64_t next = steps * tile_words;
+    const std::int64_t stride = b.width * 4;
+    Scratch scratch;
+    _tile_zero(0);
+    if constexpr (N > 1) _tile_zero(1);
+    if constexpr (N > 2) _tile_zero(2);
+    if constexpr (N > 3) _tile_zero(3);
+    for (std::int64_t first = 0; first < steps; first += kChunk) {
+      const std::int64_t last = smaller(steps, first + kChunk);
+      for (std::int64_t step = first; step < last; ++step) {
+        copy(rows, step, in, scratch.tile[step - first]);
+        ahead.fetch(step * kTileInputs * 2);
+      }
+      stores_before_tiles(&scratch);
+      for (std::int64_t step = first; step < last; ++step) {
+        const std::uint32_t* x = b.x + step * tile_words;
+        _tile_loadd(4, scratch.tile[step - first], 64);
+        _tile_loadd(6, x, stride);
+        _tile_dpbf16ps(0, 4, 6);
+        if constexpr (N > 1) {
+          _tile_loadd(7, x + next, stride);
+          _tile_dpbf16ps(1, 4, 7);
+        }
+        if constexpr (N > 2) {
+          _tile_loadd(6, x + 2 * next, stride);
+          _tile_dpbf16ps(2, 4, 6);
+        }
+        if constexpr (N > 3) {
+          _tile_loadd(7, x + 3 * next, stride);
+          _tile_dpbf16ps(3, 4, 7);
+        }
+      }
+    }
+    if (b.width == 1) {  // already in order
+      _tile_stored(0, b.sums, 4);
+      return;
+    }
+    alignas(64) float tile[kTileRows * kTileRows];
+    _tile_stored(0, tile, 64);
+    AmxRows::turn(tile, b, 0);
+    if constexpr (N > 1) {
+      _tile_stored(1, tile, 64);
+      AmxRows::turn(tile, b, 1);
+    }
+    if constexpr (N > 2) {
+      _tile_stored(2, tile, 64);
+      AmxRows::turn(tile, b, 2);
+    }
+    if constexpr (N > 3) {
+      _tile_stored(3, tile, 64);
+      AmxRows::turn(tile, b, 3);
+    }
+  }
+
+  // One step's inputs of 16 rows, padded with zeros.
+  static void copy(const char* const* rows, std::int64_t step, std::int64_t in,
+                   std::uint16_t (*to)[kTileInputs]) {
+    const std::int64_t inputs = in - step * kTileInputs;
+    const auto mask = static_cast<__mmask32>(inputs >= 32 ? ~0U : (1U << inputs) - 1U);
+    for (int r = 0; r < kTileRows; ++r) {
+      const char* from = rows[r] + step * kTileInputs * 2;
+      _mm512_store_si512(to[r], _mm512_maskz_loadu_epi16(mask, from));
+    }
+  }
+};
+
+// What picked rows add. A tile step adds the even and the odd inputs of a block of 32 up apart,
+// each from zero in order, and then both to the sum; inputs of zero change nothing.
+struct AmxGather {
+  using S = Avx512;
+  using X = std::uint16_t;
+  static constexpr DType kX = DType::kBF16;
+  using Add = UnitAdd<X>;
+
+  // A block's rows.
+  struct Block {
+    const UnitIds* unit;
+    const RowList* list;
+    int first;
+    int last;
+  };
+
+  static void add(const Add& unit) {
+    constexpr std::int64_t kFewTokens = 4;
+    if (unit.job->x.rows <= kFewTokens) {
+      constexpr unsigned kFlushDenormals = 0x8040;  // as tiles do
+      const unsigned control = _mm_getcsr();
+      _mm_setcsr(control | kFlushDenormals);
+      for_blocks(unit, add_to_few);
+      _mm_setcsr(control);
+    } else {
+      const auto rows = static_cast<int>(smaller(kTileRows, unit.job->x.rows));
+      const TileShapes shapes(rows, kTileRows);
+      for_blocks(unit, add_to_many);
+    }
+  }
+
+  template <class AddBlock>
+  static void for_blocks(const Add& unit, const AddBlock& add_block) {
+    const UnitIds& ids = *unit.unit;
+    const RowList list(unit.job->w, ids, unit.begin);
+    Block block{&ids, &list, 0, 0};
+    for (; block.first < ids.count; block.first = block.last) {
+      block.last = end_of_block(ids, block.first);
+      ListAhead ahead(list.rows + block.first, block.last - block.first,
+                      (unit.end - unit.begin) * 2);
+      if (block.last < ids.count) {
+        ahead.then(list.rows + block.last, end_of_block(ids, block.last) - block.last);
+      } else if (unit.next != nullptr) {
+        ahead.then(unit.next->rows, static_cast<int>(smaller(kTileRows, unit.next->count)));
+      }
+      add_block(unit, block, ahead);
+    }
+  }
+
+  static int end_of_block(const UnitIds& ids, int first) {
+    int last = first + 1;
+    while (last < ids.count && ids.ids[last] / kSetWord == ids.ids[first] / kSetWord) ++last;
+    return last;
+  }
+
+  // Even and odd columns of 32 apart.
+  struct Columns {
+    __m512 even = _mm512_setzero_ps();
+    __m512 odd = _mm512_setzero_ps();
+    void add(float x, __m512i w) {
+      const __m512i high = _mm512_set1_epi32(static_cast<int>(0xffff0000U));
+      const __m512 value = _mm512_set1_ps(x);
+      even = _mm512_fmadd_ps(value, _mm512_castsi512_ps(_mm512_slli_epi32(w, 16)), even);
+      odd = _mm512_fmadd_ps(value, _mm512_castsi512_ps(_mm512_and_si512(w, high)), odd);
+    }
+  };
+
+  static void add_to_few(const Add& unit, const Block& block, const ListAhead& ahead) {
+    // Even inputs first, then the odd ones.
+    const char* rows[kSetWord];
+    float x[4][kSetWord];
+    int evens = 0;
+    int count = 0;
+    for (const int odd : {0, 1}) {
+      for (int i = block.first; i < block.last; ++i) {
+        if (block.unit->ids[i] % 2 != odd) continue;
+        rows[count] = block.list->rows[i];
+        for (std::int64_t t = 0; t < unit.job->x.rows; ++t) {
+          const std::uint32_t bits = static_cast<std::uint32_t>(unit.x[t * kUnitRows + i]) << 16;
+          __builtin_memcpy(&x[t][count], &bits, sizeof bits);
+        }
+        ++count;
+      }
+      if (odd == 0) evens = count;
+    }
+    for (std::int64_t column = unit.begin; column < unit.end; column += 32) {
+      const std::int64_t offset = (column - unit.begin) * 2;
+      ahead.fetch(offset);
+      const auto columns = [&](int i) {
+        return AmxProject::columns(reinterpret_cast<const X*>(rows[i] + offset), unit.end - column);
+      };
+      for (std::int64_t t = 0; t < unit.job->x.rows; ++t) {
+        Columns from_even;
+        Columns from_odd;
+        for (int i = 0; i < evens; ++i) from_even.add(x[t][i], columns(i));
+        for (int i = evens; i < count; ++i) from_odd.add(x[t][i], columns(i));
+        const __m512 even = S::add(from_even.even, from_odd.even);
+        const __m512 odd = S::add(from_even.odd, from_odd.odd);
+        float* to = unit.partial + t * unit.job->partial_stride + column;
+        S::store(to, S::add(S::load(to), _mm512_unpacklo_ps(even, odd)));
+        S::store(to + S::kWidth, S::add(S::load(to + S::kWidth), _mm512_unpackhi_ps(even, odd)));
+      }
+    }
+  }
+
+  static void add_to_many(const Add& unit, const Block& block, const ListAhead& ahead) {
+    const ProjectJob& job = *unit.job;
+    const char* rows[kTileInputs] = {};
+    alignas(64) X x[kGatherTokens][kTileInputs] = {};
+    alignas(64) AmxProject::Panel pairs[kTileRows * 32];
+    for (int i = block.first; i < block.last; ++i) {
+      const std::int32_t place = block.unit->ids[i] % kTileInputs;
+      rows[place] = block.list->rows[i];
+      for (std::int64_t t = 0; t < job.x.rows; ++t) x[t][place] = unit.x[t * kUnitRows + i];
+    }
+    stores_before_tiles(x);
+    const std::int64_t stride = job.partial_stride * 4;
+    for (std::int64_t column = unit.begin; column < unit.end; column += 32) {
+      const std::int64_t offset = (column - unit.begin) * 2;
+      ahead.fetch(offset);
+      interleave(rows, offset, unit.end - column, pairs);
+      stores_before_tiles(pairs);
+      _tile_loadd(6, pairs, 128);
+      _tile_loadd(7, pairs + 16, 128);
+      for (std::int64_t t = 0; t < job.x.rows; t += kTileRows) {
+        float* sums = unit.partial + t * job.partial_stride + column;
+        _tile_loadd(4, x[t], 64);
+        _tile_loadd(0, sums, stride);
+        _tile_loadd(1, sums + 16, stride);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_stored(0, sums, stride);
+        _tile_stored(1, sums + 16, stride);
+      }
+    }
+  }
+
+  static void interleave(const char* const* rows, std::int64_t offset, std::int64_t left,
+                         AmxProject::Panel* to) {
+    const auto columns = [&](int i) {
+      return rows[i] == nullptr
+                 ? _mm512_setzero_si512()
+                 : AmxProject::columns(reinterpret_cast<const X*>(rows[i] + offset), left);
+    };
+    for (int i = 0; i < kTileInputs; i += 2) {
+      const __m512i even = columns(i);
+      const __m512i odd = columns(i + 1);
+      _mm512_store_si512(to + i / 2 * 32, _mm512_unpacklo_epi16(even, odd));
+      _mm512_store_si512(to + i / 2 * 32 + 16, _mm512_unpackhi_epi16(even, odd));
+    }
+  }
+
+  static std::uint32_t nonzero(const X* x) { return nonzero_bf16(x); }
+};
+
+}  // namespace
+}  // namespace dejavu

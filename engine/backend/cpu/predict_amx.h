@@ -1,0 +1,193 @@
+// Predictor sums with tiles of 8-bit integers: 16 rows, read where they lie, are the left operand;
+// a token's upper and lower bytes are two right ones. Internal linkage: see kernels.h.
+#pragma once
+
+#include "engine/backend/cpu/amx_tiles.h"
+#include "engine/backend/cpu/predict_avx512.h"
+
+namespace dejavu {
+namespace {
+
+struct PredictAmx {
+  using I = Avx512Int;
+  static constexpr std::int64_t kInputs = 64;  // of a step
+
+  static std::int64_t width(std::int64_t tokens) { return smaller(tokens, kPackTokens); }
+  static std::int64_t steps(std::int64_t in) { return round_up(in, kInputs) / kInputs; }
+  // Bytes of 16 tokens: [step][upper, lower][16 fours of inputs][width][4].
+  static std::int64_t tile_bytes(const PredictRows& rows) {
+    return steps(rows.in) * 2 * kTileRows * width(rows.tokens) * 4;
+  }
+
+  struct Setup {
+    explicit Setup(const PredictRows& rows)
+        : shapes(kTileRows, static_cast<int>(width(rows.tokens))) {}
+    TileShapes shapes;
+  };
+
+  static std::size_t packed_bytes(std::int64_t tokens, std::int64_t in) {
+    return static_cast<std::size_t>(round_up(tokens, kPackTokens) * round_up(in, kInputs) * 2);
+  }
+
+  static void pack(const PredictRows& rows, const float* const* x, std::int64_t group,
+                   bool normalise) {
+    const std::int64_t n = width(rows.tokens);
+    const std::int64_t first = group * kPackTokens;
+    const std::int64_t tokens = smaller(n, rows.tokens - first);
+    auto* out = static_cast<std::uint32_t*>(rows.packed) + group * tile_bytes(rows) / 4;
+    // A token is rounded in stretches that the stack holds.
+    constexpr std::int64_t kStretch = 512;
+    alignas(64) std::int16_t rounded[kPackTokens][kStretch];
+    float factor[kPackTokens];
+    for (std::int64_t t = 0; t < tokens; ++t) {
+      factor[t] = token_steps(rows, x[first + t], first + t, normalise);
+    }
+    for (std::int64_t begin = 0; begin < rows.in; begin += kStretch) {
+      const std::int64_t end = smaller(kStretch, round_up(rows.in - begin, kInputs));
+      for (std::int64_t t = 0; t < tokens; ++t) {
+        for (std::int64_t i = 0; i < end; i += 16) {
+          const auto left = static_cast<int>(larger(0, smaller(16, rows.in - begin - i)));
+          const __m512 v = Avx512::load(x[first + t] + begin + i, left);
+          I::store_rounded(rounded[t] + i, Avx512::mul(v, Avx512::set1(factor[t])));
+        }
+      }
+      for (std::int64_t i = 0; i < end; i += kInputs) {
+        put_step(rounded[0] + i, kStretch, tokens, n, out);
+        out += 2 * kTileRows * n;
+      }
+    }
+  }
+
+  // Steps a unit of x makes; stores what a step is worth.
+  static float token_steps(const PredictRows& rows, const float* x, std::int64_t token,
+                           bool normalise) {
+    const TokenScale scale = token_scale<Avx512>(x, rows.in, normalise);
+    rows.token_scale[token] = scale.step;
+    return scale.factor;
+  }
+
+  // 64 inputs of each token, as two tiles.
+  static void put_step(const std::int16_t* from, std::int64_t stride, std::int64_t tokens,
+                       std::int64_t n, std::uint32_t* out) {
+    const __m512i low = _mm512_set1_epi16(0xff);
+    __m512 upper[kPackTokens];
+    __m512 lower[kPackTokens];
+    for (std::int64_t t = 0; t < kPackTokens; ++t) {
+      upper[t] = lower[t] = _mm512_setzero_ps();
+      if (t >= tokens) continue;
+      const __m512i a = _mm512_loadu_si512(from + t * stride);
+      const __m512i b = _mm512_loadu_si512(from + t * stride + 32);
+      upper[t] = bytes(_mm512_srai_epi16(a, 8), _mm512_srai_epi16(b, 8));
+      lower[t] = bytes(_mm512_and_si512(a, low), _mm512_and_si512(b, low));
+    }
+    if (n == 1) {
+      _mm512_storeu_ps(out, upper[0]);
+      _mm512_storeu_ps(out + kTileRows, lower[0]);
+      return;
+    }
+    Avx512::transpose(upper);
+    Avx512::transpose(lower);
+    for (std::int64_t four = 0; four < kTileRows; ++four) {
+      auto* to = reinterpret_cast<float*>(out + four * n);
+      Avx512::store(to, upper[four], static_cast<int>(n));
+      Avx512::store(to + kTileRows * n, lower[four], static_cast<int>(n));
+    }
+  }
+  static __m512 bytes(__m512i a, __m512i b) {
+    return _mm512_castsi512_ps(_mm512_inserti64x4(_mm512_castsi256_si512(_mm512_cvtepi16_epi8(a)),
+                                                  _mm512_cvtepi16_epi8(b), 1));
+  }
+
+  static void sums(const PredictRows& rows, const ScoreBlock& block) {
+    for (std::int64_t row = 0; row < block.rows; row += kTileRows) {
+      if (block.tokens > kPackTokens) {
+        multiply<2>(rows, block, row);
+      } else {
+        multiply<1>(rows, block, row);
+      }
+    }
+  }
+
+  // 16 rows by N tiles of tokens; a row's sums are 256 times the upper bytes' and the lower ones'.
+  template <int N>
+  static void multiply(const PredictRows& rows, const ScoreBlock& block, std::int64_t row) {
+    const std::int64_t n = width(rows.tokens);
+    const std::int64_t tile_words = kTileRows * n;
+    const auto* x =
+        static_cast<const char*>(rows.packed) + block.token / kPackTokens * tile_bytes(rows);
+    const std::int64_t first = block.row + row;
+    const std::int64_t some = smaller(kTileRows, rows.rows - first);
+    alignas(64) std::int8_t staged[kTileRows][kInputs];
+    _tile_zero(0);
+    _tile_zero(1);
+    if constexpr (N > 1) {
+      _tile_zero(2);
+      _tile_zero(3);
+    }
+    for (std::int64_t step = 0; step < steps(rows.in); ++step) {
+      const std::int8_t* w = rows.w + first * rows.in + step * kInputs;
+      std::int64_t stride = rows.in;
+      const std::int64_t inputs = smaller(kInputs, rows.in - step * kInputs);
+      for (int r = 0; r < kTileRows; ++r) {
+        _mm_prefetch(w + r * stride + kAhead, _MM_HINT_T0);
+      }
+      if (some < kTileRows || inputs < kInputs) {
+        stage(w, rows.in, some, inputs, staged);
+        w = staged[0];
+        stride = kInputs;
+        stores_before_tiles(staged);
+      }
+      const auto* tile = reinterpret_cast<const std::uint32_t*>(x) + step * 2 * tile_words;
+      _tile_loadd(4, w, stride);
+      _tile_loadd(6, tile, n * 4);
+      _tile_dpbssd(0, 4, 6);
+      _tile_loadd(7, tile + tile_words, n * 4);
+      _tile_dpbsud(1, 4, 7);
+      if constexpr (N > 1) {
+        tile += tile_bytes(rows) / 4;
+        _tile_loadd(6, tile, n * 4);
+        _tile_dpbssd(2, 4, 6);
+        _tile_loadd(7, tile + tile_words, n * 4);
+        _tile_dpbsud(3, 4, 7);
+      }
+    }
+    alignas(64) std::int32_t upper[kTileRows * kTileRows];
+    alignas(64) std::int32_t lower[kTileRows * kTileRows];
+    const std::int64_t out_stride = n == 1 ? 4 : 64;
+    _tile_stored(0, upper, out_stride);
+    _tile_stored(1, lower, out_stride);
+    put_sums(upper, lower, n, block.sums + row);
+    if constexpr (N > 1) {
+      _tile_stored(2, upper, out_stride);
+      _tile_stored(3, lower, out_stride);
+      put_sums(upper, lower, n, block.sums + kPackTokens * kSetWord + row);
+    }
+  }
+  static constexpr std::int64_t kAhead = 1024;
+
+  // [row][token] to [token][row].
+  static void put_sums(const std::int32_t* upper, const std::int32_t* lower, std::int64_t n,
+                       std::int32_t* out) {
+    const auto sum = [&](std::int64_t i) {
+      return _mm512_castsi512_ps(_mm512_add_epi32(
+          _mm512_slli_epi32(_mm512_load_si512(upper + i), 8), _mm512_load_si512(lower + i)));
+    };
+    if (n == 1) return _mm512_storeu_ps(out, sum(0));
+    __m512 lines[kTileRows];
+    for (int r = 0; r < kTileRows; ++r) lines[r] = sum(r * kTileRows);
+    Avx512::transpose(lines);
+    for (std::int64_t t = 0; t < n; ++t) _mm512_storeu_ps(out + t * kSetWord, lines[t]);
+  }
+
+  static void stage(const std::int8_t* w, std::int64_t stride, std::int64_t rows,
+                    std::int64_t inputs, std::int8_t (*to)[kInputs]) {
+    const __mmask64 mask = inputs >= 64 ? ~__mmask64{0} : (__mmask64{1} << inputs) - 1;
+    for (std::int64_t r = 0; r < kTileRows; ++r) {
+      _mm512_store_si512(
+          to[r], r < rows ? _mm512_maskz_loadu_epi8(mask, w + r * stride) : _mm512_setzero_si512());
+    }
+  }
+};
+
+}  // namespace
+}  // namespace dejavu
