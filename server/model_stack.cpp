@@ -90,15 +90,19 @@ Result<ModelStack> load_model(const Config& config, const ModelLocation& locatio
 }
 
 Status warm_up(Engine& engine) {
+  // Two prompt chunks or more: the first is small, and what it shows sizes the others.
+  constexpr int kPromptTokens = 96;
   constexpr int kTokens = 4;
   const ModelConfig& model = engine.model().config();
+  const int tokens = std::min(kTokens, engine.max_model_len() - 1);
+  const int prompt_tokens = std::min(kPromptTokens, engine.max_model_len() - tokens);
   auto changed = std::make_shared<Inbox<int>>();
   SequenceRequest request;
-  request.prompt = {std::clamp(model.bos_token_id, 0, model.vocab_size - 1)};
+  request.prompt.assign(static_cast<std::size_t>(prompt_tokens),
+                        std::clamp(model.bos_token_id, 0, model.vocab_size - 1));
   request.sampling.temperature = 0.0F;
   request.sampling.ignore_eos = true;
-  request.sampling.max_tokens =
-      std::min(kTokens, engine.max_model_len() - static_cast<int>(request.prompt.size()));
+  request.sampling.max_tokens = tokens;
   request.use_prefix_cache = false;
   auto stream = std::make_shared<TokenStream>(kTokens, [changed] { changed->wake(); });
   request.stream = stream;
