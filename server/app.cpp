@@ -164,7 +164,6 @@ class Daemon {
                  service_->active_calls(), config_.app.drain_timeout_seconds);
     set_state(ServiceState::kDraining);
     http_->drain();
-    if (grpc_) grpc_->drain();
     int code = 0;
     while (service_->active_calls() > 0 && Clock::now() < deadline) {
       if (events_.wait(kLook) == Event::kFatal) code = 1;
@@ -178,7 +177,8 @@ class Daemon {
 
   void shut_down() {
     if (stack_.engine) {
-      stack_.engine->stop(Error{ErrorCode::kUnavailable, "the server is shutting down", {}, {}});
+      stack_.engine->stop(
+          Error{ErrorCode::kUnavailable, "the server is shutting down", {}, "shutting_down"});
     }
     if (grpc_) grpc_->stop();
     http_->stop();

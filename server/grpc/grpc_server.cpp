@@ -3,7 +3,6 @@
 #include <grpc/support/log.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include <utility>
 
 #include "server/grpc/generation_rpc.h"
+#include "server/grpc/health_rpc.h"
 
 namespace dejavu {
 
@@ -66,13 +66,13 @@ class GrpcServerImpl final : public GrpcServer {
 
   Status listen(const GrpcOptions& options) {
     gpr_set_log_function(forward_log);
-    grpc::EnableDefaultHealthCheckService(true);
     grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     grpc::ServerBuilder builder;
     configure(builder, options);
     const std::string address = address_of(options);
     builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
     builder.RegisterService(&rpc_);
+    builder.RegisterService(&health_);
     server_ = builder.BuildAndStart();
     if (server_ == nullptr || port_ == 0) {
       return fail(ErrorCode::kUnavailable,
@@ -86,17 +86,11 @@ class GrpcServerImpl final : public GrpcServer {
 
   int port() const override { return port_; }
 
-  void update_health() override {
-    const bool serving = service_.state() == ServiceState::kReady;
-    auto* health = server_->GetHealthCheckService();
-    health->SetServingStatus("", serving);
-    health->SetServingStatus(v1::Generation::service_full_name(), serving);
-  }
-
-  void drain() override { server_->GetHealthCheckService()->Shutdown(); }
+  void update_health() override { health_.set_serving(service_.state() == ServiceState::kReady); }
 
   void stop() override {
     if (server_ == nullptr) return;
+    health_.end_watches();
     server_->Shutdown(std::chrono::system_clock::now() + kStopGrace);
     server_->Wait();
     server_ = nullptr;
@@ -105,6 +99,7 @@ class GrpcServerImpl final : public GrpcServer {
  private:
   GenerationService& service_;
   GenerationRpc rpc_;
+  HealthRpc health_;
   std::unique_ptr<grpc::Server> server_;
   int port_ = 0;
 };

@@ -17,10 +17,9 @@ class GrpcServer {
   virtual ~GrpcServer() = default;
 
   virtual int port() const = 0;
-  // Mirrors the service's state into the health service: SERVING only when ready.
+  // Mirrors the service's state into the health service: SERVING only when ready, NOT_SERVING from
+  // the first moment until then, and again while draining.
   virtual void update_health() = 0;
-  // Health Shutdown; calls in flight go on.
-  virtual void drain() = 0;
   virtual void stop() = 0;
 };
 

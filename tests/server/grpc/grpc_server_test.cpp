@@ -2,14 +2,20 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <thread>
+#include <vector>
 
 #include "dejavu/v1/generation.grpc.pb.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "tests/support/service_fixture.h"
 
 using namespace dejavu;
+using grpc::health::v1::Health;
+using grpc::health::v1::HealthCheckRequest;
+using grpc::health::v1::HealthCheckResponse;
 
 namespace {
 
@@ -43,6 +49,27 @@ std::string trailer(const grpc::ClientContext& context, const char* key) {
   const auto& metadata = context.GetServerTrailingMetadata();
   const auto it = metadata.find(key);
   return it == metadata.end() ? "" : std::string(it->second.data(), it->second.size());
+}
+
+// A port that nothing listens on.
+int free_port(GenerationService& service) {
+  GrpcOptions options;
+  options.port = 0;
+  const auto server = GrpcServer::start(options, service);
+  REQUIRE(server);
+  return (*server)->port();
+}
+
+// Nothing when the server gave no answer or knows no such service.
+std::optional<HealthCheckResponse::ServingStatus> health_of(Health::Stub& stub,
+                                                            const std::string& service) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  HealthCheckRequest request;
+  request.set_service(service);
+  HealthCheckResponse response;
+  if (!stub.Check(&context, request, &response).ok()) return std::nullopt;
+  return response.status();
 }
 
 std::vector<std::int32_t> endless(const SequenceRequest&) {
@@ -219,6 +246,72 @@ TEST_CASE("a second server on the port is refused with a message that names it")
   REQUIRE_FALSE(second);
   CHECK_THAT(second.error().message,
              Catch::Contains(std::to_string(options.port)) && Catch::Contains("--grpc-port"));
+}
+
+TEST_CASE("health is NOT_SERVING from the first answer until ready, and again while draining") {
+  ServiceFixture fixture(spell(demo_tokenizer(), "x"));
+  fixture.service->set_state(ServiceState::kLoading);
+  GrpcOptions options;
+  options.port = free_port(*fixture.service);
+  const std::string address = "127.0.0.1:" + std::to_string(options.port);
+  for (int start = 0; start < 10; ++start) {
+    // Clients that ask all the time, from before the server listens.
+    std::atomic<bool> stop{false};
+    std::atomic<int> answers{0};
+    std::atomic<int> serving{0};
+    std::vector<std::thread> clients;
+    for (int i = 0; i < 3; ++i) {
+      clients.emplace_back([&] {
+        grpc::ChannelArguments fresh;  // connects by itself, again at once
+        fresh.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+        fresh.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 1);
+        fresh.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1);
+        fresh.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 1);
+        const auto stub = Health::NewStub(
+            grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), fresh));
+        while (!stop) {
+          const auto status = health_of(*stub, "");
+          if (status) ++answers;
+          if (status == HealthCheckResponse::SERVING) ++serving;
+        }
+      });
+    }
+    auto server = GrpcServer::start(options, *fixture.service);
+    while (server && answers < 20) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    stop = true;
+    for (std::thread& client : clients) client.join();
+    REQUIRE(server);
+    CHECK(serving == 0);
+  }
+
+  const auto server = GrpcServer::start(options, *fixture.service);
+  REQUIRE(server);
+  const auto stub =
+      Health::NewStub(grpc::CreateChannel(address, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  HealthCheckRequest request;
+  request.set_service("dejavu.v1.Generation");
+  const auto watch = stub->Watch(&context, request);
+  const auto next = [&] {
+    HealthCheckResponse response;
+    REQUIRE(watch->Read(&response));
+    return response.status();
+  };
+  CHECK(next() == HealthCheckResponse::NOT_SERVING);
+  fixture.service->set_state(ServiceState::kReady);
+  (*server)->update_health();
+  CHECK(next() == HealthCheckResponse::SERVING);
+  CHECK(health_of(*stub, "") == HealthCheckResponse::SERVING);
+  CHECK(health_of(*stub, "dejavu.v1.Generation") == HealthCheckResponse::SERVING);
+  CHECK_FALSE(health_of(*stub, "no.such"));
+  fixture.service->set_state(ServiceState::kDraining);
+  (*server)->update_health();
+  CHECK(next() == HealthCheckResponse::NOT_SERVING);
+  CHECK(health_of(*stub, "") == HealthCheckResponse::NOT_SERVING);
+  (*server)->stop();
+  HealthCheckResponse response;
+  CHECK_FALSE(watch->Read(&response));
+  CHECK(watch->Finish().error_code() == grpc::StatusCode::UNAVAILABLE);
 }
 
 TEST_CASE("stopping ends calls in flight") {
