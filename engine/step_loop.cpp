@@ -28,7 +28,9 @@ StepLoop::StepLoop(Parts parts)
       sizer_(parts_.options.target_step_seconds, parts_.limits.max_num_batched_tokens),
       base_seed_(parts_.options.seed != 0 ? parts_.options.seed : random_seed()) {}
 
-StepLoop::~StepLoop() { stop({ErrorCode::kUnavailable, "the engine is shutting down", {}, {}}); }
+StepLoop::~StepLoop() {
+  stop({ErrorCode::kUnavailable, "the engine is shutting down", {}, "shutting_down"});
+}
 
 void StepLoop::set_observers(StepObserver on_step, FatalHandler on_fatal) {
   on_step_ = std::move(on_step);
@@ -75,7 +77,8 @@ Status StepLoop::submit(std::vector<SequenceRequest> sequences) {
   }
   if (!inbox_.push(std::move(sequences))) {
     gate_.leave(count);
-    return fail(ErrorCode::kUnavailable, "the engine takes no more requests: it is shutting down");
+    return fail(ErrorCode::kUnavailable, "the engine takes no more requests: it is shutting down",
+                {}, "shutting_down");
   }
   return {};
 }

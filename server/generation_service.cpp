@@ -59,6 +59,11 @@ std::size_t longest_token(const Tokenizer& tokenizer) {
   return longest;
 }
 
+tl::unexpected<Error> still_loading() {
+  return fail(ErrorCode::kUnavailable, "the model is still loading; try again shortly", {},
+              "model_loading");
+}
+
 std::int64_t unix_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(
              std::chrono::system_clock::now().time_since_epoch())
@@ -139,14 +144,14 @@ class ServiceImpl final : public GenerationService {
     return std::make_shared<CallHandle>(std::move(call));
   }
 
-  void record_refusal(const GenerateRequest& request, const Error& error) override {
+  void record_refusal(const GenerateRequest& request, ErrorCode code, int status) override {
     RequestRecord record;
     record.request_id = request.request_id;
     record.trace_id = request.trace_id;
     record.api = request.api;
     record.model = request.model;
-    record.outcome = error_code_name(error.code);
-    record.status = http_status(error.code);
+    record.outcome = error_code_name(code);
+    record.status = status;
     metrics_.record_request(record);
     log_request(record, std::nullopt);
   }
@@ -245,17 +250,16 @@ class ServiceImpl final : public GenerationService {
   Status check_open(const LoadedModel* model, const std::string& name) const {
     switch (state_.load()) {
       case ServiceState::kDraining:
-        return fail(ErrorCode::kUnavailable, "the server is shutting down");
+        return fail(ErrorCode::kUnavailable, "the server is shutting down", {}, "shutting_down");
       case ServiceState::kFailed:
-        return fail(ErrorCode::kUnavailable, "the engine has failed; the server must be restarted");
+        return fail(ErrorCode::kUnavailable, "the engine has failed; the server must be restarted",
+                    {}, "engine_failed");
       case ServiceState::kLoading:
-        return fail(ErrorCode::kUnavailable, "the model is still loading; try again shortly");
+        return still_loading();
       case ServiceState::kReady:
         break;
     }
-    if (model == nullptr) {
-      return fail(ErrorCode::kUnavailable, "the model is still loading; try again shortly");
-    }
+    if (model == nullptr) return still_loading();
     if (!name.empty() && !names(*model, name)) {
       return fail(ErrorCode::kNotFound, "The model `" + name + "` does not exist.", "model",
                   "model_not_found");
@@ -306,6 +310,20 @@ class ServiceImpl final : public GenerationService {
 };
 
 }  // namespace
+
+const char* state_name(ServiceState state) {
+  switch (state) {
+    case ServiceState::kLoading:
+      return "loading";
+    case ServiceState::kReady:
+      return "ready";
+    case ServiceState::kDraining:
+      return "draining";
+    case ServiceState::kFailed:
+      break;
+  }
+  return "failed";
+}
 
 std::unique_ptr<GenerationService> GenerationService::create(const ServiceOptions& options,
                                                              Metrics& metrics) {

@@ -158,6 +158,8 @@ struct ModelCard {
 
 enum class ServiceState : std::uint8_t { kLoading, kReady, kDraining, kFailed };
 
+const char* state_name(ServiceState state);  // "loading" …
+
 class GenerationService {
  public:
   struct Parts {  // what a loaded model consists of
@@ -187,8 +189,9 @@ class GenerationService {
   virtual std::shared_ptr<GenerationCall> generate(GenerateRequest request,
                                                    std::shared_ptr<GenerationSink> sink) = 0;
   // Counts and logs a request that its front refused (malformed, no API key) and that generate()
-  // therefore never saw.
-  virtual void record_refusal(const GenerateRequest& /*request*/, const Error& /*error*/) {}
+  // therefore never saw. `status`: the HTTP status it was refused with, or its equivalent.
+  virtual void record_refusal(const GenerateRequest& /*request*/, ErrorCode /*code*/,
+                              int /*status*/) {}
   virtual Result<std::vector<std::int32_t>> tokenize(const TokenizeRequest& request) = 0;
   virtual Result<std::string> detokenize(const std::string& model,
                                          const std::vector<std::int32_t>& ids) = 0;

@@ -9,6 +9,7 @@
 #include <string>
 #include <utility>
 
+#include "server/error_status.h"
 #include "server/grpc/call_context.h"
 #include "server/grpc/translate.h"
 #include "server/request_identity.h"
@@ -90,7 +91,7 @@ void start_call(const GenerateArgs& args, const std::shared_ptr<CancelSlot>& slo
   request.trace_id = trace_id_of(metadata_value(args.context, "traceparent"));
   if (!made) {
     request.model = args.message.model();
-    args.service.record_refusal(request, made.error());
+    args.service.record_refusal(request, made.error().code, http_status(made.error().code));
     return sink.on_error(made.error());
   }
   // The sink is the reactor, which lives until its end has been told: nothing to own here.

@@ -12,20 +12,6 @@ namespace dejavu {
 
 namespace {
 
-const char* state_name(ServiceState state) {
-  switch (state) {
-    case ServiceState::kLoading:
-      return "loading";
-    case ServiceState::kReady:
-      return "ready";
-    case ServiceState::kDraining:
-      return "draining";
-    case ServiceState::kFailed:
-      return "failed";
-  }
-  return "failed";
-}
-
 // Runs a short method to its end behind the API key check.
 template <class Work>
 grpc::ServerUnaryReactor* answer(grpc::CallbackServerContext& context, const GrpcOptions& options,

@@ -33,20 +33,6 @@ ordered_json card_json(const ModelCard& card) {
           {"max_model_len", card.max_model_len}};
 }
 
-const char* state_name(ServiceState state) {
-  switch (state) {
-    case ServiceState::kLoading:
-      return "loading";
-    case ServiceState::kReady:
-      return "ready";
-    case ServiceState::kDraining:
-      return "draining";
-    case ServiceState::kFailed:
-      break;
-  }
-  return "failed";
-}
-
 HttpResponse unavailable(const char* status, std::string message) {
   HttpResponse response =
       error_response(Error{ErrorCode::kUnavailable, std::move(message), {}, status});

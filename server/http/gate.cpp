@@ -1,7 +1,6 @@
 #include "server/http/gate.h"
 
 #include <algorithm>
-#include <cctype>
 #include <string_view>
 
 #include "server/http/error_body.h"
@@ -9,13 +8,6 @@
 
 namespace dejavu {
 namespace {
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
 
 // "application/json; charset=utf-8" and the like; no type at all is taken for JSON.
 bool is_json(std::string_view content_type) {

@@ -30,6 +30,13 @@ std::string_view HttpRequest::header(std::string_view lower_case_name) const {
   return {};
 }
 
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return out;
+}
+
 bool set_target(HttpRequest& request, std::string_view target) {
   if (const std::size_t scheme = target.find("://");
       !target.starts_with('/') && scheme != std::string_view::npos) {

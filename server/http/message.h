@@ -28,6 +28,8 @@ struct HttpResponse {
   HttpHeaders headers;  // beside Content-Type, Content-Length, Connection, Date and X-Request-Id
 };
 
+std::string lower(std::string_view text);  // ASCII letters only
+
 // Fills path from a request target in origin, absolute or asterisk form; false when its escapes are
 // malformed.
 bool set_target(HttpRequest& request, std::string_view target);

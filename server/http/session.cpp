@@ -1,6 +1,5 @@
 #include "server/http/session.h"
 
-#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http/error.hpp>
@@ -8,6 +7,7 @@
 #include <exception>
 #include <utility>
 
+#include "server/error_status.h"
 #include "server/http/call_relay.h"
 #include "server/http/error_body.h"
 #include "server/http/json_body.h"
@@ -25,13 +25,6 @@ constexpr auto kHeadTime = 30s;
 constexpr auto kBodyTime = 120s;
 // Larger bodies are parsed aside, so that they hold up nobody else's tokens.
 constexpr std::size_t kSmallBody = 64 << 10;
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
 
 Result<GenerateBody> parse_generate(const Route& route, const HttpRequest& request) {
   const auto json = parse_json_object(request.body);
@@ -114,7 +107,7 @@ Session::Task<bool> Session::serve_one() {
   parser.body_limit(context_.options.max_body_bytes);
   const Connection::ErrorCode error = co_await connection_->read_head(parser, kHeadTime);
   take_head(parser);
-  if (error) co_return co_await refuse_head(error);
+  if (error) co_return co_await refuse_head(error, parser);
 
   Route route;
   std::optional<HttpResponse> answer;
@@ -151,13 +144,18 @@ void Session::take_head(const Connection::Parser& parser) {
   client_keeps_alive_ = parser.is_header_done() && head.keep_alive();
 }
 
-Session::Task<bool> Session::refuse_head(Connection::ErrorCode error) {
+Session::Task<bool> Session::refuse_head(Connection::ErrorCode error,
+                                         const Connection::Parser& parser) {
   client_keeps_alive_ = false;
   if (hung_up(error)) {
     connection_->close();
     co_return false;
   }
-  co_return co_await respond(head_refusal(error, context_.options.max_body_bytes));
+  HttpResponse refusal = head_refusal(error, context_.options.max_body_bytes);
+  Route route;  // known when the head is whole: the body it announces is too large
+  if (set_target(request_, parser.get().target()) && find_route(request_.path, route))
+    record_refusal(route, refusal);
+  co_return co_await respond(std::move(refusal));
 }
 
 // A small body that is on its way anyway is read, so that the connection can go on.
@@ -228,9 +226,9 @@ void Session::record_refusal(const Route& route, const HttpResponse& refusal) co
   request.request_id = request_.request_id;
   request.trace_id = request_.trace_id;
   request.api = route.endpoint == Endpoint::kChat ? "chat" : "completions";
-  Error error{ErrorCode::kInvalidArgument, {}, {}, {}};
-  if (refusal.status == 401) error.code = ErrorCode::kUnauthenticated;
-  context_.service.record_refusal(request, error);
+  const bool keyless = refusal.status == http_status(ErrorCode::kUnauthenticated);
+  const ErrorCode code = keyless ? ErrorCode::kUnauthenticated : ErrorCode::kInvalidArgument;
+  context_.service.record_refusal(request, code, refusal.status);
 }
 
 Session::Task<bool> Session::respond(HttpResponse response) {

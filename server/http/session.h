@@ -45,7 +45,7 @@ class Session {
   // One request and its response; false when the connection must close.
   Task<bool> serve_one();
   void take_head(const Connection::Parser& parser);
-  Task<bool> refuse_head(Connection::ErrorCode error);
+  Task<bool> refuse_head(Connection::ErrorCode error, const Connection::Parser& parser);
   Task<bool> refuse_unread(HttpResponse response, Connection::Parser& parser);
   Task<std::optional<HttpResponse>> read_body(Connection::Parser& parser);
   Task<bool> dispatch(const Route& route);

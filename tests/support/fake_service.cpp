@@ -142,6 +142,12 @@ void FakeService::answer(const GenerateRequest& request, GenerationSink& sink) c
   sink.on_done(summary);
 }
 
+void FakeService::record_refusal(const GenerateRequest& /*request*/, ErrorCode /*code*/,
+                                 int status) {
+  const std::lock_guard lock(mutex_);
+  refusals_.push_back(status);
+}
+
 Result<std::vector<std::int32_t>> FakeService::tokenize(const TokenizeRequest& request) {
   std::vector<std::int32_t> ids = bytes_of(prompt_text(request.prompt));
   if (request.add_special_tokens) ids.insert(ids.begin(), 2);
@@ -182,6 +188,11 @@ EngineStats FakeService::engine_stats() const {
 GenerateRequest FakeService::last_request() const {
   const std::lock_guard lock(mutex_);
   return last_;
+}
+
+std::vector<int> FakeService::refusals() const {
+  const std::lock_guard lock(mutex_);
+  return refusals_;
 }
 
 void FakeService::set_engine_stats(const EngineStats& stats) {

@@ -36,6 +36,7 @@ class FakeService final : public GenerationService {
   ServiceState state() const override { return state_; }
   std::shared_ptr<GenerationCall> generate(GenerateRequest request,
                                            std::shared_ptr<GenerationSink> sink) override;
+  void record_refusal(const GenerateRequest& request, ErrorCode code, int status) override;
   Result<std::vector<std::int32_t>> tokenize(const TokenizeRequest& request) override;
   Result<std::string> detokenize(const std::string& model,
                                  const std::vector<std::int32_t>& ids) override;
@@ -51,6 +52,8 @@ class FakeService final : public GenerationService {
 
   // The last request that came in.
   GenerateRequest last_request() const;
+  // The statuses of the refusals that were recorded, in order.
+  std::vector<int> refusals() const;
   void set_engine_stats(const EngineStats& stats);
   int cancelled_calls() const { return cancelled_; }
 
@@ -65,6 +68,7 @@ class FakeService final : public GenerationService {
   std::atomic<int> cancelled_{0};
   mutable std::mutex mutex_;
   GenerateRequest last_;
+  std::vector<int> refusals_;
   EngineStats stats_;
   std::vector<std::thread> threads_;
 };

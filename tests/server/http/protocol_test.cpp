@@ -60,6 +60,22 @@ TEST_CASE("content types") {
   CHECK(post("").status == 200);
 }
 
+TEST_CASE("a refused generation request is recorded with the status it got") {
+  HttpOptions options;
+  options.max_body_bytes = 100;
+  const HttpFixture http(options);
+  CHECK(http.get("/v1/completions").status == 405);
+  HttpClient client = http.connect();
+  client.send(
+      "POST /v1/chat/completions HTTP/1.1\r\nHost: t\r\nContent-Type: text/plain\r\n"
+      "Content-Length: 2\r\n\r\n{}");
+  CHECK(client.read_reply().status == 415);
+  CHECK(http.post("/v1/completions", "{").status == 400);
+  CHECK(http.post("/v1/completions", std::string(101, ' ')).status == 413);
+  CHECK(http.post("/v1/tokenize", "{").status == 400);  // generates nothing: not recorded
+  CHECK(http.service.refusals() == std::vector<int>{405, 415, 400, 413});
+}
+
 TEST_CASE("HEAD is GET without a body") {
   const HttpFixture http;
   HttpClient client = http.connect();

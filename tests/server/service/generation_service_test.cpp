@@ -247,12 +247,13 @@ TEST_CASE("errors have their codes before any work is done") {
   fixture.engine.refuse_with(std::nullopt);
   CHECK(fixture.run(story_request())->summary());
 
-  for (const auto state :
-       {ServiceState::kLoading, ServiceState::kDraining, ServiceState::kFailed}) {
+  for (const auto& [state, reason] : {std::pair(ServiceState::kLoading, "model_loading"),
+                                      std::pair(ServiceState::kDraining, "shutting_down"),
+                                      std::pair(ServiceState::kFailed, "engine_failed")}) {
     fixture.service->set_state(state);
     CHECK(error(story_request()).code == ErrorCode::kUnavailable);
-    CHECK(fixture.service->tokenize({"", std::string("x"), true}).error().code ==
-          ErrorCode::kUnavailable);
+    CHECK(error(story_request()).reason == reason);
+    CHECK(fixture.service->tokenize({"", std::string("x"), true}).error().reason == reason);
   }
 }
 
