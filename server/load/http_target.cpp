@@ -10,6 +10,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http.hpp>
+#include <boost/system/system_error.hpp>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -25,6 +26,12 @@ using asio::use_awaitable;
 using nlohmann::json;
 using Stream = std::unique_ptr<beast::tcp_stream>;
 using Request = http::request<http::string_body>;
+
+// What went wrong, without the place in Boost where it was noticed.
+std::string text_of(const std::exception& failure) {
+  const auto* system = dynamic_cast<const boost::system::system_error*>(&failure);
+  return system != nullptr ? system->code().message() : failure.what();
+}
 
 // What a server says when it refuses, in few words.
 std::string refusal(unsigned status, const std::string& body) {
@@ -137,7 +144,7 @@ class HttpTarget final : public LoadTarget {
       error = co_await exchange(*stream, request, watch);
       if (error.empty()) idle_.push_back(std::move(stream));
     } catch (const std::exception& failure) {
-      error = failure.what();
+      error = text_of(failure);
     }
     if (error.empty() && watch.completion_tokens == 0) error = "the stream ended without usage";
     co_return watch.finish(error);
@@ -170,8 +177,8 @@ class HttpTarget final : public LoadTarget {
     try {
       return asio::co_spawn(io_, fetch(std::move(request)), asio::use_future).get();
     } catch (const std::exception& failure) {
-      return fail(ErrorCode::kUnavailable,
-                  "--url: " + url_.authority() + ": " + std::string(failure.what()), "url");
+      return fail(ErrorCode::kUnavailable, "--url: " + url_.authority() + ": " + text_of(failure),
+                  "url");
     }
   }
 
