@@ -1,8 +1,13 @@
 """A started daemon for the tests."""
 
+import importlib
+import sys
+from pathlib import Path
+
 import openai
 import pytest
-from daemon import Daemon
+from daemon import REPOSITORY, Daemon
+from grpc_tools import protoc
 
 
 @pytest.fixture(scope="session")
@@ -12,6 +17,34 @@ def daemon():
     yield started.wait_ready()
     code = started.stop()
     assert code == 0, started.log
+
+
+@pytest.fixture(scope="session")
+def stubs(tmp_path_factory):
+    """The messages and stubs that protoc makes of the contract, as a client of ours would."""
+    out = tmp_path_factory.mktemp("stubs")
+    well_known = Path(protoc.__file__).parent / "_proto"
+    assert (
+        protoc.main(
+            [
+                "protoc",
+                f"-I{REPOSITORY / 'proto'}",
+                f"-I{well_known}",
+                f"--python_out={out}",
+                f"--grpc_python_out={out}",
+                "dejavu/v1/generation.proto",
+            ]
+        )
+        == 0
+    )
+    sys.path.insert(0, str(out))
+    try:
+        yield (
+            importlib.import_module("dejavu.v1.generation_pb2"),
+            importlib.import_module("dejavu.v1.generation_pb2_grpc"),
+        )
+    finally:
+        sys.path.remove(str(out))
 
 
 @pytest.fixture

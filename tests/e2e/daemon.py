@@ -33,6 +33,13 @@ def run_dejavu(*args, env=None, **options):
     )
 
 
+def wait_until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
 class Daemon:
     """`dejavu serve` on free ports. Its log is gathered while it runs."""
 

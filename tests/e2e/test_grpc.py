@@ -1,50 +1,17 @@
 """gRPC against a started daemon, with the stock client: calls, streams, errors, health, reflection."""
 
-import importlib
-import sys
 import threading
 import time
-from pathlib import Path
 
 import grpc
 import pytest
-from daemon import run_dejavu
+from daemon import run_dejavu, wait_until
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
-from grpc_tools import protoc
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SERVICE = "dejavu.v1.Generation"
-
-
-@pytest.fixture(scope="session")
-def stubs(tmp_path_factory):
-    """The messages and stubs that protoc makes of the contract, as a client of ours would."""
-    out = tmp_path_factory.mktemp("stubs")
-    well_known = Path(protoc.__file__).parent / "_proto"
-    assert (
-        protoc.main(
-            [
-                "protoc",
-                f"-I{REPOSITORY / 'proto'}",
-                f"-I{well_known}",
-                f"--python_out={out}",
-                f"--grpc_python_out={out}",
-                "dejavu/v1/generation.proto",
-            ]
-        )
-        == 0
-    )
-    sys.path.insert(0, str(out))
-    try:
-        yield (
-            importlib.import_module("dejavu.v1.generation_pb2"),
-            importlib.import_module("dejavu.v1.generation_pb2_grpc"),
-        )
-    finally:
-        sys.path.remove(str(out))
 
 
 @pytest.fixture
@@ -68,13 +35,6 @@ def metric(daemon, name):
         if line.split(" ")[0] == name:
             return float(line.split(" ")[1])
     raise AssertionError(f"no metric {name}")
-
-
-def wait_until(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def code_of(call):
