@@ -84,7 +84,7 @@ python_packages() {
 cpp_files() { git ls-files -co --exclude-standard '*.h' '*.cpp' '*.cu' '*.cuh'; }
 format_cpp() { cpp_files | xargs clang-format-14 --dry-run -Werror; }
 lint_python() { .venv/bin/ruff check . && .venv/bin/ruff format --check tests; }
-lint_shell() { local f; for f in scripts/*.sh .ci/run; do bash -n "$f" || return 1; done; }
+lint_shell() { local f; for f in $(git ls-files '*.sh') .ci/run; do bash -n "$f" || return 1; done; }
 
 # Tests under a sanitizer: FOLDER "SANITIZERS" TARGET..., run as far as their binaries are built.
 sanitized() {

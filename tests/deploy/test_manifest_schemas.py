@@ -2,12 +2,14 @@
 (kubernetes-validate), custom resources against those in schemas/. One test each."""
 
 import json
+import subprocess
 from pathlib import Path
 
 import jsonschema
 import kubernetes_validate
 import pytest
-from manifests import OVERLAYS, rendered
+import yaml
+from manifests import OVERLAYS, REPOSITORY, rendered
 from referencing import Registry, Resource
 
 # The oldest release that the manifests support (native sidecars), and the newest known here.
@@ -16,6 +18,7 @@ SCHEMAS = {file.name: json.loads(file.read_text()) for file in (Path(__file__).p
 REGISTRY = Registry().with_resources((name, Resource.from_contents(schema)) for name, schema in SCHEMAS.items())
 CUSTOM = {
     ("monitoring.coreos.com/v1", "ServiceMonitor"): "service-monitor.json",
+    ("monitoring.coreos.com/v1", "PrometheusRule"): "prometheus-rule.json",
     ("inference.networking.k8s.io/v1", "InferencePool"): "inference-pool.json",
     ("gateway.networking.k8s.io/v1", "HTTPRoute"): "http-route.json",
 }
@@ -44,6 +47,14 @@ def test_core_object(manifest, version):
 @pytest.mark.parametrize("manifest", cases(custom=True))
 def test_custom_resource(manifest):
     custom_validator(manifest).validate(manifest)
+
+
+def test_the_rules_as_a_custom_resource():
+    prometheus = REPOSITORY / "deploy" / "prometheus"
+    printed = subprocess.run([prometheus / "operator-rules.sh"], capture_output=True, text=True, check=True).stdout
+    manifest = yaml.safe_load(printed)
+    custom_validator(manifest).validate(manifest)
+    assert manifest["spec"] == yaml.safe_load((prometheus / "dejavu.rules.yml").read_text())
 
 
 def test_a_wrong_core_object_is_refused():

@@ -1,0 +1,181 @@
+"""Every query of the dashboard, and every rule, in a real Prometheus that scrapes a real daemon
+under load with the configuration that we ship."""
+
+import json
+import math
+import re
+import shutil
+import subprocess
+import time
+
+import httpx
+import pytest
+import yaml
+from daemon import BINARY, clean_environment
+from manifests import REPOSITORY
+from test_tls_proxy import free_port
+
+PROMETHEUS = REPOSITORY / "deploy" / "prometheus"
+DASHBOARD = json.loads((REPOSITORY / "deploy" / "grafana" / "dashboards" / "dejavu.json").read_text())
+PANELS = [one for one in DASHBOARD["panels"] if one["type"] != "row"]
+QUERIES = [
+    pytest.param(target["expr"], id=f"{panel['title']}-{target['refId']}")
+    for panel in PANELS
+    for target in panel["targets"]
+]
+WINDOW = "30s"
+# Longer than it takes in practice; met, not slept through.
+PATIENCE_SECONDS = 90
+
+
+def shipped_configuration(folder, target):
+    """A copy of what we ship, faster and with the test's target."""
+    for name in ("prometheus.yml", "dejavu.rules.yml"):
+        shutil.copy(PROMETHEUS / name, folder)
+    file = folder / "prometheus.yml"
+    text = file.read_text()
+    assert text.count("_interval: 15s") == 2
+    file.write_text(text.replace("_interval: 15s", "_interval: 1s"))
+    targets = yaml.safe_load((PROMETHEUS / "targets.yml").read_text())
+    targets[0]["targets"] = [target]
+    (folder / "targets.yml").write_text(yaml.safe_dump(targets))
+    return file
+
+
+class PrometheusServer:
+    def __init__(self, address):
+        self.http = httpx.Client(base_url=f"http://{address}", timeout=30)
+
+    def answers(self):
+        try:
+            return self.http.get("/-/ready").status_code == 200
+        except httpx.ConnectError:
+            return False
+
+    def query(self, expression):
+        answer = self.http.get("/api/v1/query", params={"query": expression}).json()
+        assert answer["status"] == "success", answer
+        return answer["data"]["result"]
+
+    def rules(self):
+        groups = self.http.get("/api/v1/rules").json()["data"]["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS} s: {what}"
+        time.sleep(0.2)
+
+
+def put_load_on(daemon):
+    """Two waves of requests with different prompts, at most 8 at a time."""
+    for seed in ("1", "2"):
+        done = subprocess.run(
+            [BINARY, "bench", "serve", "--url", daemon.url, "--num-prompts", "24", "--max-concurrency", "8"]
+            + ["--random-input-len", "48", "--random-output-len", "48", "--seed", seed],
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+        )
+        assert done.returncode == 0, done.stderr
+    answer = daemon.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 4})
+    assert answer.status_code == 200
+
+
+@pytest.fixture(scope="module")
+def prometheus(daemon, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prometheus")
+    address = f"127.0.0.1:{free_port()}"
+    log = (folder / "log").open("w")
+    process = subprocess.Popen(
+        ["prometheus", f"--config.file={shipped_configuration(folder, daemon.http_address)}"]
+        + [f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}"],
+        stderr=log,
+    )
+    server = PrometheusServer(address)
+    try:
+        wait_until(server.answers, "Prometheus is ready")
+        wait_until(lambda: server.query('up{job="dejavu"} == 1'), "the daemon is scraped")
+        put_load_on(daemon)
+        wait_until(
+            lambda: server.query("job:dejavu_inter_token_latency_slow:ratio_rate6h >= 0"),
+            "the recording rules are evaluated",
+        )
+        yield server
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def substituted(expression):
+    """As Grafana would send it."""
+    values = {"$job": "dejavu", "$instance": ".*", "$__rate_interval": WINDOW}
+    for name, value in values.items():
+        expression = expression.replace(name, value)
+    assert "$" not in expression, expression
+    return expression
+
+
+@pytest.mark.parametrize("expression", QUERIES)
+def test_a_panel_shows_data(prometheus, expression):
+    result = prometheus.query(substituted(expression))
+    assert result, "no series"
+    values = [float(series["value"][1]) for series in result]
+    assert any(math.isfinite(value) for value in values), values
+
+
+def test_the_load_is_seen(prometheus):
+    """The figures are those of what was asked, not just numbers."""
+    result = prometheus.query('sum by (api) (dejavu_requests_total{outcome=~"stop|length"})')
+    requests = {series["metric"]["api"]: float(series["value"][1]) for series in result}
+    assert requests["completions"] >= 48
+    assert requests["chat"] >= 1
+    assert float(prometheus.query("max(dejavu_step_batch_size_count)")[0]["value"][1]) > 0
+
+
+def test_every_rule_is_evaluated_and_no_alert_fires(prometheus):
+    rules = prometheus.rules()
+    shipped = yaml.safe_load((PROMETHEUS / "dejavu.rules.yml").read_text())
+    assert len(rules) == sum(len(group["rules"]) for group in shipped["groups"])
+    assert {rule["health"] for rule in rules} == {"ok"}, [rule for rule in rules if rule["health"] != "ok"]
+    assert not [rule["name"] for rule in rules if rule.get("state") == "firing"]
+
+
+def test_every_metric_of_the_rules_is_one_of_the_daemon(daemon, prometheus):
+    exposed = set(re.findall(r"^([a-z_]+)(?=[ {])", daemon.get("/metrics").text, re.M))
+    for rule in prometheus.rules():
+        used = set(re.findall(r"(?<![:a-z_])(?:dejavu|process)_[a-z_]+", rule["query"]))
+        assert used <= exposed, rule["name"]
+
+
+def test_the_picker_and_the_autoscaler_ask_for_metrics_of_the_daemon(daemon):
+    exposed = daemon.get("/metrics").text
+    picker = (REPOSITORY / "deploy/k8s/overlays/gateway/endpoint-picker.yaml").read_text()
+    names = re.findall(r"--[a-z-]+-metric=(\w+)", picker) + ["dejavu_requests_waiting"]
+    assert len(names) == 4
+    for name in names:
+        assert re.search(rf"^{name} ", exposed, re.M), name
+
+
+def test_variables_find_their_values(prometheus):
+    queries = {one["name"]: one["query"] for one in DASHBOARD["templating"]["list"] if one["type"] == "query"}
+    assert queries.keys() == {"job", "instance"}
+    for name, query in queries.items():
+        metric, label = re.fullmatch(r"label_values\((.*), (\w+)\)", query["query"]).groups()
+        assert label == name
+        assert all(series["metric"][label] for series in prometheus.query(substituted(metric)))
+
+
+def test_the_panels_lie_beside_each_other():
+    taken = set()
+    for panel in DASHBOARD["panels"]:
+        at = panel["gridPos"]
+        cells = {(at["x"] + dx, at["y"] + dy) for dx in range(at["w"]) for dy in range(at["h"])}
+        assert at["x"] + at["w"] <= 24
+        assert not cells & taken, panel["title"]
+        taken |= cells
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(set(ids)) == len(ids)
