@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -26,6 +27,7 @@ class Workload {
 
   StepBenchRow row;
   int tokens = 0;
+  BenchMode mode = BenchMode::kDense;
   std::vector<double> seconds, fractions, speedups;
 
   StepBatch batch;
@@ -90,88 +92,153 @@ Result<std::unique_ptr<Workload>> Workload::create(Backend& backend, const Model
   return work;
 }
 
-// Multiply-adds count two. Every weight of a layer once a token; the head once a logit row;
-// attention over the positions each token sees.
+// Multiply-adds count two. Every weight of a layer that the mode uses once a token; the head once a
+// logit row; attention over the positions each token sees. Predictors are not counted.
 double step_flops(const Transformer& model, const StepBenchRow& row) {
   const ModelConfig& config = model.config();
+  const double d = config.hidden_size;
   const double head = 2.0 * config.vocab_size * config.embedding_size;
   const double layers = 2.0 * static_cast<double>(model.decode_bytes()) /
                             static_cast<double>(dtype_size(model.dtype())) -
                         head;
+  const double neurons = 2.0 * config.layers * d * config.ffn_size * (1 - row.mlp_density);
+  const double matrices = (config.gated_mlp ? 3 : 2) - (row.mode == "exact" ? 1 : 0);
   const bool prefill = row.phase == "prefill";
   const double queries = prefill ? row.context : 1;
   const double visible = prefill ? (row.context + 1) / 2.0 : row.context;
-  const double attention = 4.0 * config.layers * config.heads * config.head_dim * visible * queries;
-  return row.batch * (queries * layers + head + attention);
+  const double attention =
+      4.0 * config.layers * config.heads * config.head_dim * visible * queries * row.head_density;
+  return row.batch * (queries * (layers - matrices * neurons) + head + attention);
 }
 
-double run_once(Transformer& model, Backend& backend, const KvCache& cache, const Workload& work) {
-  const auto begin = std::chrono::steady_clock::now();
-  model.forward(work.batch, cache);
-  if (!backend.synchronize(StreamId::kMain)) return 0;
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+// What the step must read, from the densities of its sets.
+double step_bytes(const Transformer& model, const StepBenchRow& row,
+                  const SparseBenchLayers& layers) {
+  const ModelConfig& config = model.config();
+  const auto element = static_cast<double>(dtype_size(model.dtype()));
+  const double d = config.hidden_size;
+  const double matrix = element * config.layers * d * config.ffn_size;
+  const double heads = element * config.layers * d * config.heads * config.head_dim;
+  const double kv_token = static_cast<double>(model.kv_shape().page_bytes()) / kKvPageTokens;
+  const double kv = kv_token * row.batch * row.context;
+  const double dense = static_cast<double>(model.decode_bytes());
+  const double matrices = config.gated_mlp ? 3 : 2;
+  if (row.mode == "exact") return dense + kv - (matrices - 1) * matrix * (1 - row.union_density);
+  if (row.mode != "lookahead") return dense + kv;
+  const double left_out = matrices * matrix * (1 - row.union_density) +
+                          (row.batch == 1 ? 2 * heads * (1 - row.head_density) : 0);
+  return dense - left_out + kv * row.head_density + static_cast<double>(layers.predictor_bytes());
 }
 
-void run_round(Transformer& model, Backend& backend, const KvCache& cache,
-               std::vector<std::unique_ptr<Workload>>& works, std::vector<double>& bandwidths) {
-  double first_decode = 0, first_prefill = 0;
-  for (auto& work : works) {
+void describe(StepBenchRow& row, BenchMode mode, const StepBenchOptions& options,
+              const SparseBenchLayers& layers) {
+  if (mode == BenchMode::kDense) return;
+  row.mlp_density = layers.mlp_density();
+  row.union_density = layers.union_density();
+  if (mode == BenchMode::kExact) return;
+  row.head_density = layers.head_density();
+  row.predictor_rank = options.predictor_rank;
+}
+
+class Rounds {
+ public:
+  Rounds(Transformer& model, Backend& backend, const KvCache& cache, SparseBenchLayers& layers)
+      : model_(model), backend_(backend), cache_(cache), layers_(layers) {}
+
+  double step(const Workload& work) {
+    layers_.begin_step(work.mode, work.tokens, backend_);
+    const auto begin = std::chrono::steady_clock::now();
+    model_.forward(work.batch, cache_);
+    if (!backend_.synchronize(StreamId::kMain)) return 0;
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  }
+
+  void round(std::vector<std::unique_ptr<Workload>>& works) {
+    double first_decode = 0, first_prefill = 0;
+    std::map<int, double> dense;  // rates by batch
     // The host's speed drifts within a round: each step is held against samples on both sides of
     // it.
-    const double before = backend.measure_read_bandwidth(kBandwidthSampleBytes);
-    const double seconds = run_once(model, backend, cache, *work);
-    const double after = backend.measure_read_bandwidth(kBandwidthSampleBytes);
-    const double rate = work->tokens / seconds;
-    double& first = work->row.phase == "decode" ? first_decode : first_prefill;
-    if (first == 0) first = rate;
-    work->seconds.push_back(seconds);
-    work->fractions.push_back(work->row.bytes_per_step / seconds / 1e9 / ((before + after) / 2));
-    work->speedups.push_back(rate / first);
-    bandwidths.push_back(before);
-    bandwidths.push_back(after);
+    double before = backend_.measure_read_bandwidth(kBandwidthSampleBytes);
+    bandwidths_.push_back(before);
+    for (auto& work : works) {
+      const double seconds = step(*work);
+      const double after = backend_.measure_read_bandwidth(kBandwidthSampleBytes);
+      const double rate = work->tokens / seconds;
+      const bool decode = work->row.phase == "decode";
+      double& first = decode ? first_decode : first_prefill;
+      if (first == 0) first = rate;
+      if (decode && work->mode == BenchMode::kDense) dense[work->row.batch] = rate;
+      const auto same_batch = dense.find(work->row.batch);
+      const bool sparse = work->mode != BenchMode::kDense && same_batch != dense.end();
+      work->seconds.push_back(seconds);
+      work->fractions.push_back(work->row.bytes_per_step / seconds / 1e9 / ((before + after) / 2));
+      work->speedups.push_back(rate / (sparse ? same_batch->second : first));
+      bandwidths_.push_back(after);
+      before = after;
+    }
   }
-}
+
+  double read_gbps() const { return median(bandwidths_); }
+
+ private:
+  Transformer& model_;
+  Backend& backend_;
+  const KvCache& cache_;
+  SparseBenchLayers& layers_;
+  std::vector<double> bandwidths_;
+};
 
 }  // namespace
 
 Result<StepBenchResult> run_step_bench(Transformer& model, Backend& backend,
-                                       const StepBenchOptions& options,
+                                       const StepBenchOptions& options, SparseBenchLayers& layers,
                                        const RoundProgress& progress) {
   std::vector<std::unique_ptr<Workload>> works;
   int pages = 0;
-  const auto add = [&](const std::string& phase, int batch, int context) -> Status {
-    StepBenchRow row;
-    row.phase = phase;
-    row.batch = batch;
-    row.context = context;
-    const double kv_token_bytes =
-        static_cast<double>(model.kv_shape().page_bytes()) / kKvPageTokens;
-    row.bytes_per_step = static_cast<double>(model.decode_bytes()) +
-                         kv_token_bytes * static_cast<double>(batch) * context;
-    auto work = Workload::create(backend, model.config(), row, options.seed + works.size());
+  const auto add = [&](StepBenchRow row, BenchMode mode) -> Status {
+    layers.begin_step(mode, row.batch, backend);  // for the densities
+    describe(row, mode, options, layers);
+    row.bytes_per_step = step_bytes(model, row, layers);
+    // A batch has the same tokens in every mode.
+    auto work = Workload::create(backend, model.config(), row,
+                                 options.seed + static_cast<std::uint64_t>(row.batch));
     if (!work) return tl::unexpected(work.error());
-    pages = std::max(pages, batch * ((context + kKvPageTokens - 1) / kKvPageTokens));
+    (*work)->mode = mode;
+    pages = std::max(pages, row.batch * ((row.context + kKvPageTokens - 1) / kKvPageTokens));
     works.push_back(std::move(*work));
     return {};
   };
   for (const int batch : options.batches) {
-    if (auto ok = add("decode", batch, options.context); !ok) return tl::unexpected(ok.error());
+    for (const std::string& name : options.modes) {
+      const auto mode = bench_mode(name);
+      if (!mode) return tl::unexpected(mode.error());
+      StepBenchRow row;
+      row.phase = "decode";
+      row.mode = name;
+      row.batch = batch;
+      row.context = options.context;
+      if (auto ok = add(row, *mode); !ok) return tl::unexpected(ok.error());
+    }
   }
   if (options.prefill_tokens > 0) {
-    if (auto ok = add("prefill", 1, options.prefill_tokens); !ok) return tl::unexpected(ok.error());
+    StepBenchRow row;
+    row.phase = "prefill";
+    row.batch = 1;
+    row.context = options.prefill_tokens;
+    if (auto ok = add(row, BenchMode::kDense); !ok) return tl::unexpected(ok.error());
   }
   auto cache = KvCache::create(backend, model.kv_shape(), pages);
   if (!cache) return tl::unexpected(cache.error());
 
-  for (auto& work : works) run_once(model, backend, *cache, *work);  // touches every page once
-  std::vector<double> bandwidths;
+  Rounds rounds(model, backend, *cache, layers);
+  for (auto& work : works) rounds.step(*work);  // touches every page once
   for (int round = 0; round < options.rounds; ++round) {
-    run_round(model, backend, *cache, works, bandwidths);
+    rounds.round(works);
     if (progress) progress(round + 1, options.rounds);
   }
 
   StepBenchResult result;
-  result.read_gbps = median(bandwidths);
+  result.read_gbps = rounds.read_gbps();
   for (auto& work : works) {
     const double seconds = median(work->seconds);
     work->row.step_ms = seconds * 1e3;

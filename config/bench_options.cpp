@@ -24,6 +24,28 @@ std::vector<OptionSpec> bench_options() {
        .commands = kBench,
        .field = IntField{at<&Config::bench, &StepBenchOptions::rounds>, 1, 100000},
        .help = "times each row is measured, in turn; figures are medians"},
+      {.name = "modes",
+       .commands = kBench,
+       .field =
+           ListField{
+               at<&Config::bench, &StepBenchOptions::modes>, true, {"dense", "exact", "lookahead"}},
+       .help = "modes of each decode batch; the sets of sparse ones are drawn, see --mlp-density"},
+      {.name = "mlp-density",
+       .commands = kBench,
+       .field = NumberField{at<&Config::bench, &StepBenchOptions::mlp_density>, 0, 1},
+       .help = "share of neurons in a token's set"},
+      {.name = "head-density",
+       .commands = kBench,
+       .field = NumberField{at<&Config::bench, &StepBenchOptions::head_density>, 0, 1},
+       .help = "share of KV groups kept, mean over all layers, of which the first keeps all"},
+      {.name = "union-density",
+       .commands = kBench,
+       .field = NumberField{at<&Config::bench, &StepBenchOptions::union_density>, 0, 1},
+       .help = "share of neurons in the union of a batch's sets; 0: as independent draws give it"},
+      {.name = "predictor-rank",
+       .commands = kBench,
+       .field = IntField{at<&Config::bench, &StepBenchOptions::predictor_rank>, 1, 4096},
+       .help = "inner width of the lookahead predictors"},
   };
 }
 

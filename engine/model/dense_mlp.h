@@ -5,6 +5,12 @@
 
 namespace dejavu {
 
+// The first half over every neuron of `normed`'s tokens, into `hidden`.
+MlpUpArgs mlp_up_args(const LayerContext& context, const ConstMatrix& normed, const Matrix& hidden);
+// The second half, added to `residual`.
+ProjectArgs mlp_down_args(const LayerContext& context, const ConstMatrix& hidden,
+                          const Matrix& residual);
+
 class DenseMlp final : public Mlp {
  public:
   explicit DenseMlp(const LayerContext& context) : context_(context) {}
