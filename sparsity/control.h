@@ -27,6 +27,7 @@ struct BlockStatus {
   std::uint64_t candidate_units = 0;  // tokens × units
   // Steps by how the block was computed (policy.h); a dense block counts as dense only.
   std::uint64_t gather_steps = 0;
+  std::uint64_t skip_zero_steps = 0;
   std::uint64_t whole_read_steps = 0;
   std::uint64_t dense_steps = 0;
 
@@ -46,6 +47,12 @@ struct LayerStatus {
   BlockStatus heads;
 };
 
+// A change the audit made, for the log.
+struct SparsityEvent {
+  std::uint64_t number = 0;  // 1, 2, 3, … since start
+  std::string message;
+};
+
 struct SparsityStatus {
   SparsityMode mode = SparsityMode::kDense;  // of requests that ask for none
   double target_recall = 0;                  // its level; 0: the mode has none
@@ -55,8 +62,9 @@ struct SparsityStatus {
   std::vector<double> threshold_levels;
   std::string artifact;  // its folder; empty: none
   std::vector<LayerStatus> layers;
-  double predictor_seconds = 0;   // computing predictions, since start
-  double overlapped_seconds = 0;  // of these, hidden behind other work
+  double predictor_seconds = 0;       // computing predictions, since start
+  double overlapped_seconds = 0;      // of these, hidden behind other work
+  std::vector<SparsityEvent> events;  // the latest few, oldest first
 };
 
 // A request's `sparsity`; what it leaves out is the server's default.
