@@ -8,9 +8,11 @@ struct CommandName {
   Command command;
   std::string_view name;
 };
-constexpr CommandName kCommandNames[] = {{kServe, "serve"},     {kGenerate, "generate"},
-                                         {kBench, "bench"},     {kBenchServe, "bench serve"},
-                                         {kAnalyze, "analyze"}, {kHealth, "health"}};
+constexpr CommandName kCommandNames[] = {{kServe, "serve"},
+                                         {kGenerate, "generate"},
+                                         {kBench, "bench"},
+                                         {kBenchServe, "bench serve"},
+                                         {kHealth, "health"}};
 
 std::string code(const std::string& text) { return text.empty() ? text : '`' + text + '`'; }
 

@@ -166,6 +166,13 @@ struct SparseMlpAddArgs {
   Matrix y;                     // F32 [T][d]; added to
 };
 
+// How many elements of each row are not zero, and how many columns are not zero in any row.
+struct CountNonzeroArgs {
+  ConstMatrix x;                        // compute dtype [T][units]
+  std::int32_t* counts = nullptr;       // [T]
+  std::int32_t* union_count = nullptr;  // [1]
+};
+
 // One layer's pages, each of kKvPageTokens tokens: [page][G][token][D], K and V apart.
 struct KvView {
   void* k = nullptr;
@@ -265,6 +272,7 @@ class Backend {
   virtual std::size_t sparse_mlp_scratch(int tokens, int width, int ffn) const = 0;
   virtual void sparse_mlp(const SparseMlpArgs& args, StreamId stream) = 0;
   virtual void sparse_mlp_add(const SparseMlpAddArgs& args, StreamId stream) = 0;
+  virtual void count_nonzero(const CountNonzeroArgs& args, StreamId stream) = 0;
 
   virtual void set_sampler_slot(const SamplerSlotArgs& args, StreamId stream) = 0;
   virtual void sample(const SampleArgs& args, StreamId stream) = 0;

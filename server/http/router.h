@@ -14,7 +14,6 @@ enum class Endpoint {
   kTokenize,
   kDetokenize,
   kApplyTemplate,
-  kSparsity,
   kVersion,
   kHealth,
   kReady,

@@ -4,7 +4,6 @@ import importlib
 import sys
 from pathlib import Path
 
-import grpc
 import openai
 import pytest
 from daemon import REPOSITORY, Daemon
@@ -68,19 +67,3 @@ def start_daemon():
     yield start
     for one in started:
         one.stop()
-
-
-@pytest.fixture
-def pb(stubs):
-    return stubs[0]
-
-
-@pytest.fixture
-def channel(daemon):
-    with grpc.insecure_channel(daemon.grpc_address) as channel:
-        yield channel
-
-
-@pytest.fixture
-def stub(stubs, channel):
-    return stubs[1].GenerationStub(channel)

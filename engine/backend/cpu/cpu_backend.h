@@ -39,6 +39,7 @@ class CpuBackend final : public Backend {
   std::size_t sparse_mlp_scratch(int tokens, int width, int ffn) const override;
   void sparse_mlp(const SparseMlpArgs& args, StreamId stream) override;
   void sparse_mlp_add(const SparseMlpAddArgs& args, StreamId stream) override;
+  void count_nonzero(const CountNonzeroArgs& args, StreamId stream) override;
 
   void set_sampler_slot(const SamplerSlotArgs& args, StreamId stream) override;
   void sample(const SampleArgs& args, StreamId stream) override;
