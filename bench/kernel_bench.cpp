@@ -24,7 +24,7 @@ constexpr int kLayers = 24;
 constexpr std::int64_t kVocab = 50272;
 constexpr int kMaxTokens = 512;
 constexpr int kPages = 512;
-constexpr std::size_t kProbeBytes = std::size_t{1} << 30;
+constexpr std::size_t kProbeBytes = std::size_t{2} << 30;
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();

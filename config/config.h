@@ -15,6 +15,7 @@
 #include "server/http/options.h"
 #include "server/load/options.h"
 #include "server/options.h"
+#include "sparsity/evaluation/options.h"
 #include "sparsity/options.h"
 
 namespace dejavu {
@@ -38,6 +39,8 @@ struct Config {
   BackendOptions backend;
   EngineOptions engine;
   SparsityOptions sparsity;
+  TextOptions text;
+  EvaluationOptions evaluation;
   ServiceOptions service;
   HttpOptions http;
   GrpcOptions grpc;

@@ -8,11 +8,9 @@ struct CommandName {
   Command command;
   std::string_view name;
 };
-constexpr CommandName kCommandNames[] = {{kServe, "serve"},
-                                         {kGenerate, "generate"},
-                                         {kBench, "bench"},
-                                         {kBenchServe, "bench serve"},
-                                         {kHealth, "health"}};
+constexpr CommandName kCommandNames[] = {{kServe, "serve"},     {kGenerate, "generate"},
+                                         {kBench, "bench"},     {kBenchServe, "bench serve"},
+                                         {kAnalyze, "analyze"}, {kHealth, "health"}};
 
 std::string code(const std::string& text) { return text.empty() ? text : '`' + text + '`'; }
 

@@ -5,7 +5,7 @@ namespace dejavu {
 std::vector<OptionSpec> model_options() {
   return {
       {.name = "model",
-       .commands = kComputes,
+       .commands = kUsesDevice,
        .field = TextField{at<&Config::model, &ModelOptions::model>},
        .help = "model directory in Hugging Face layout; without one, the demo model that comes "
                "with dejavu",
@@ -19,7 +19,7 @@ std::vector<OptionSpec> model_options() {
        .field = FlagField{at<&Config::file, &FileOptions::print_config>},
        .help = "show each value and where it comes from, and stop"},
       {.name = "dtype",
-       .commands = kComputes,
+       .commands = kUsesDevice,
        .field =
            choice<&Config::model, &ModelOptions::dtype>({"auto", "float32", "bfloat16", "float16"}),
        .help = "element type weights are computed in; auto: the stored one where this machine is "
@@ -29,19 +29,19 @@ std::vector<OptionSpec> model_options() {
        .field = IntField{at<&Config::model, &ModelOptions::max_model_len>, 0, kAnyInt},
        .help = "longest prompt plus output in tokens; 0: the model's own limit"},
       {.name = "device",
-       .commands = kComputes,
+       .commands = kUsesDevice,
        .field = choice<&Config::backend, &BackendOptions::device>({"auto", "cpu", "cuda"}),
        .help = "where to compute; auto takes a usable GPU and else the CPU"},
       {.name = "threads",
-       .commands = kComputes,
+       .commands = kUsesDevice,
        .field = IntField{at<&Config::backend, &BackendOptions::threads>, 0, 1024},
        .help = "CPU worker threads; 0: as many as the affinity mask and the cgroup allow"},
       {.name = "pin",
-       .commands = kComputes,
+       .commands = kUsesDevice,
        .field = FlagField{at<&Config::backend, &BackendOptions::pin>},
        .help = "pin CPU workers to their CPUs even when other programs may run there"},
       {.name = "cpu-isa",
-       .commands = kComputes,
+       .commands = kUsesDevice,
        .field = TextChoiceField{at<&Config::backend, &BackendOptions::cpu_isa>,
                                 {"avx2", "avx512", "avx512_bf16", "amx"}},
        .help = "instruction set of the CPU kernels; default: the best this CPU has"},

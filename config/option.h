@@ -23,6 +23,8 @@ enum Command : unsigned {
   kBench = 1U << 2U,
   kBenchServe = 1U << 3U,
   kHealth = 1U << 4U,
+  kAnalyze = 1U << 6U,
+  kEvaluate = 1U << 7U,
 };
 
 // How a value is written and which field it fills. Each accessor names one field of Config.
@@ -92,7 +94,8 @@ struct OptionSpec {
 // The only list of options. Order is that of --help.
 std::span<const OptionSpec> option_table();
 
-inline constexpr unsigned kEveryCommand = kServe | kGenerate | kBench | kBenchServe | kHealth;
+inline constexpr unsigned kEveryCommand =
+    kServe | kGenerate | kBench | kBenchServe | kHealth | kAnalyze | kEvaluate;
 
 // "--max-num-seqs", or "MODEL".
 std::string flag_name(const OptionSpec& spec);

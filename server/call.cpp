@@ -78,6 +78,7 @@ void Call::submit() {
       sequence.prompt = plan.prompt.ids;
       sequence.sampling = plan.sampling;
       if (plan.sampling.seed) sequence.sampling.seed = choice_seed(*plan.sampling.seed, k);
+      sequence.sparsity = setup_.sparsity;
       sequence.cache_salt = request.cache_salt;
       sequence.use_prefix_cache = plan.sampling.prompt_logprobs < 0;
       sequence.priority = request.priority;
@@ -173,6 +174,8 @@ void Call::take_token(Choice& choice, const TokenEvent& event) {
   auto piece = choice.text.append(event.token, ends);
   choice.delta.text += piece.text;
   choice.delta.token_ids.push_back(event.token);
+  choice.density.add(event.density);
+  density_.add(event.density);
   if (setup_.request.sampling.logprobs) {
     TokenLogprob logprob = *event.logprob;
     logprob.token = event.token;
@@ -220,6 +223,10 @@ void Call::deliver(Choice& choice) {
   TextDelta next;
   next.choice = choice.delta.choice;
   choice.delta.usage = summary_.usage;
+  const DensityMean density = std::exchange(choice.density, {});
+  if (setup_.request.sparsity.per_chunk && !density.empty()) {
+    choice.delta.sparsity = density.use(setup_.sparsity.mode);
+  }
   setup_.sink->on_text(std::exchange(choice.delta, std::move(next)));
 }
 
@@ -227,6 +234,7 @@ void Call::finish() {
   Timings& timings = summary_.timings;
   timings.prompt_n = summary_.usage.prompt_tokens - summary_.usage.cached_tokens;
   timings.predicted_n = summary_.usage.completion_tokens;
+  summary_.sparsity = density_.use(setup_.sparsity.mode);
   if (first_token_) timings.predicted_ms = seconds_between(*first_token_, *last_token_) * 1e3;
   close("", 200);
   std::exchange(setup_.sink, nullptr)->on_done(summary_);

@@ -16,6 +16,7 @@
 #include "server/loaded_model.h"
 #include "server/request_plan.h"
 #include "server/service_pool.h"
+#include "server/sparsity_use.h"
 
 namespace dejavu {
 
@@ -23,7 +24,8 @@ struct CallSetup {
   GenerateRequest request;
   std::shared_ptr<GenerationSink> sink;
   std::shared_ptr<const LoadedModel> model;  // null while loading
-  std::optional<Error> refusal;              // decided at the door: only to be told to the sink
+  SparsityChoice sparsity;
+  std::optional<Error> refusal;  // decided at the door: only to be told to the sink
   std::shared_ptr<ServicePool> pool;
   Metrics* metrics = nullptr;
   bool log_prompt = false;
@@ -46,7 +48,8 @@ class Call : public std::enable_shared_from_this<Call> {
     int prompt = 0;
     std::shared_ptr<TokenStream> stream;
     ChoiceText text;
-    TextDelta delta;  // gathered and not yet handed to the sink
+    TextDelta delta;           // gathered and not yet handed to the sink
+    DensityMean density = {};  // of the delta's tokens
     std::optional<Clock::time_point> last_token = std::nullopt;
     bool begun = false;  // an event came
     bool done = false;
@@ -85,6 +88,7 @@ class Call : public std::enable_shared_from_this<Call> {
   std::vector<Choice> choices_;
   std::size_t open_choices_ = 0;
   CallSummary summary_;
+  DensityMean density_;  // of every token of every choice
   std::optional<Clock::time_point> first_token_, last_token_;
   double gap_seconds_ = 0;  // between tokens of a choice, summed
   int gaps_ = 0;

@@ -91,6 +91,7 @@ class ServiceImpl final : public GenerationService {
     if (!defaults) return tl::unexpected(defaults.error());
     auto model = std::make_shared<LoadedModel>();
     model->engine = parts.engine;
+    model->sparsity = parts.sparsity;
     model->max_model_len = parts.engine->max_model_len();
     model->vocab_size = parts.engine->model().config().vocab_size;
     model->fingerprint = make_fingerprint(parts.model_root, parts.engine->model());
@@ -128,6 +129,11 @@ class ServiceImpl final : public GenerationService {
     const auto admitted = admit(setup.model.get(), request);
     if (!admitted) setup.refusal = admitted.error();
     const int sequences = admitted.value_or(0);
+    if (admitted) {
+      const auto sparsity = resolve_sparsity(*setup.model, request.sparsity.wish);
+      if (!sparsity) setup.refusal = sparsity.error();
+      setup.sparsity = sparsity.value_or(SparsityChoice{});
+    }
     setup.request = std::move(request);
     setup.sink = std::move(sink);
     setup.pool = pool_;
@@ -217,6 +223,20 @@ class ServiceImpl final : public GenerationService {
   EngineStats engine_stats() const override {
     const auto model = this->model();
     return model == nullptr ? EngineStats{} : model->engine->stats();
+  }
+
+  Result<SparsityMode> sparsity_mode(const SparsityWish& wish) const override {
+    const auto model = require("");
+    if (!model) return tl::unexpected(model.error());
+    return resolve_sparsity(**model, wish).map([](const SparsityChoice& choice) {
+      return choice.mode;
+    });
+  }
+
+  Result<SparsityStatus> sparsity_status() const override {
+    const auto model = require("");
+    if (!model) return tl::unexpected(model.error());
+    return sparsity_status_of(**model);
   }
 
   int active_calls() const override {

@@ -21,6 +21,7 @@
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
 #include "server/options.h"
+#include "sparsity/control.h"
 
 namespace dejavu {
 
@@ -57,6 +58,11 @@ struct SamplingFields {
   std::optional<int> prompt_logprobs;  // the same for prompt tokens
 };
 
+struct SparsityFields {
+  SparsityWish wish;
+  bool per_chunk = false;  // each delta says how its own tokens were computed
+};
+
 struct GenerateRequest {
   std::string request_id;  // from X-Request-Id / metadata; made when empty
   std::string trace_id;    // from traceparent
@@ -65,6 +71,7 @@ struct GenerateRequest {
   std::vector<Prompt> prompts;
   int n = 1;
   SamplingFields sampling;
+  SparsityFields sparsity;
   bool to_context_end = false;  // no max_tokens: run to the end of the context (chat) instead of 16
   bool echo = false;            // completions: prompt text (and its logprobs) come first
   bool skip_special_tokens = true;
@@ -101,12 +108,21 @@ struct Usage {
   int cached_tokens = 0;
 };
 
+// How generated tokens were computed; densities are means over them (TokenDensity). A first token
+// comes from the prompt, which is always dense.
+struct SparsityUse {
+  SparsityMode mode = SparsityMode::kDense;
+  double mlp_density = 1;
+  double head_density = 1;
+};
+
 struct TextDelta {
   int choice = 0;  // prompt × n + k
   std::string text;
   std::vector<std::int32_t> token_ids;
   std::vector<TokenText> logprobs;         // when asked for
   std::vector<TokenText> prompt_logprobs;  // in a choice's first delta, when asked for
+  std::optional<SparsityUse> sparsity;     // of token_ids, when asked for per chunk
   FinishReason finish = FinishReason::kNone;
   std::variant<std::monostate, std::int32_t, std::string> stop_reason;  // stop id or stop string
   Usage usage;  // of the whole call so far (continuous_usage_stats)
@@ -123,6 +139,7 @@ struct Timings {
 struct CallSummary {
   Usage usage;
   Timings timings;
+  SparsityUse sparsity;  // of every token of every choice
 };
 
 class GenerationSink {
@@ -171,6 +188,7 @@ class GenerationService {
     nlohmann::json generation_config;  // generation_config.json, {} when absent
     std::vector<int> eos_token_ids;    // config.json's, used when generation_config has none
     std::string model_root;
+    const SparsityControl* sparsity = nullptr;  // outlives the service; null: dense only
     // Sequences admitted at once (the engine's running and waiting limits together); more are
     // refused before they are tokenised. 0: the engine alone decides.
     int max_sequences = 0;
@@ -204,7 +222,10 @@ class GenerationService {
   // Stable for a given model, dtype and build: OpenAI's system_fingerprint.
   virtual std::string system_fingerprint() const = 0;
   virtual EngineStats engine_stats() const = 0;
-  virtual int active_calls() const = 0;  // for draining
+  // The mode that generate() would use; its error where generate() would refuse the wish.
+  virtual Result<SparsityMode> sparsity_mode(const SparsityWish& wish) const = 0;
+  virtual Result<SparsityStatus> sparsity_status() const = 0;  // UNAVAILABLE while loading
+  virtual int active_calls() const = 0;                        // for draining
   // The sampling defaults in force, one line, for the start-up log.
   virtual std::string describe_defaults() const = 0;
 };

@@ -9,11 +9,13 @@
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
 #include "server/sampling_defaults.h"
+#include "sparsity/control.h"
 
 namespace dejavu {
 
 struct LoadedModel {
   Engine* engine = nullptr;
+  const SparsityControl* sparsity = nullptr;  // null: dense only
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const ChatTemplate> chat_template;  // may be null
   std::string bos_token, eos_token;

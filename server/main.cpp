@@ -18,6 +18,7 @@ struct CommandEntry {
 constexpr CommandEntry kCommands[] = {
     {dejavu::kServe, dejavu::run_serve},   {dejavu::kGenerate, dejavu::run_generate},
     {dejavu::kBench, dejavu::run_bench},   {dejavu::kBenchServe, dejavu::run_bench_serve},
+    {dejavu::kAnalyze, dejavu::run_analyze},
     {dejavu::kHealth, dejavu::run_health},
 };
 

@@ -15,6 +15,7 @@
 
 #include "server/admin/engine_collector.h"
 #include "server/admin/process_collector.h"
+#include "server/admin/sparsity_collector.h"
 
 namespace dejavu {
 
@@ -111,10 +112,15 @@ class PrometheusMetrics final : public Metrics {
     engine_.set_source(std::move(source));
   }
 
+  void set_sparsity_source(std::function<SparsityStatus()> source) override {
+    sparsity_.set_source(std::move(source));
+  }
+
   std::string expose() override {
     std::vector<prometheus::MetricFamily> families = registry_.Collect();
     for (const prometheus::Collectable* collector :
          {static_cast<const prometheus::Collectable*>(&engine_),
+          static_cast<const prometheus::Collectable*>(&sparsity_),
           static_cast<const prometheus::Collectable*>(&process_)}) {
       auto more = collector->Collect();
       std::move(more.begin(), more.end(), std::back_inserter(families));
@@ -135,6 +141,7 @@ class PrometheusMetrics final : public Metrics {
 
   prometheus::Registry registry_;
   EngineCollector engine_;
+  SparsityCollector sparsity_;
   ProcessCollector process_;
   std::map<std::string, std::map<std::string, prometheus::Counter*, std::less<>>, std::less<>>
       requests_;

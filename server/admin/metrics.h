@@ -8,6 +8,7 @@
 #include <string>
 
 #include "engine/engine.h"
+#include "sparsity/control.h"
 
 namespace dejavu {
 
@@ -46,6 +47,7 @@ class Metrics {
   virtual void set_ready(bool ready) = 0;
   // Sampled at scrape time. An empty function detaches the engine: the last figures stay.
   virtual void set_stats_source(std::function<EngineStats()> source) = 0;
+  virtual void set_sparsity_source(std::function<SparsityStatus()> source) = 0;  // likewise
 
   // The exposition in Prometheus text format, and its Content-Type.
   virtual std::string expose() = 0;

@@ -96,7 +96,11 @@ class TerminalSink final : public GenerationSink {
         {"prompt_ms", timings.prompt_ms},
         {"predicted_ms", timings.predicted_ms},
         {"tokens_per_second",
-         timings.predicted_ms > 0 ? 1000 * timings.predicted_n / timings.predicted_ms : 0.0}};
+         timings.predicted_ms > 0 ? 1000 * timings.predicted_n / timings.predicted_ms : 0.0},
+        {"sparsity",
+         {{"mode", sparsity_mode_name(summary_.sparsity.mode)},
+          {"mlp_density", summary_.sparsity.mlp_density},
+          {"head_density", summary_.sparsity.head_density}}}};
   }
 
  private:

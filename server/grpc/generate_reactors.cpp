@@ -94,6 +94,9 @@ void start_call(const GenerateArgs& args, const std::shared_ptr<CancelSlot>& slo
     args.service.record_refusal(request, made.error().code, http_status(made.error().code));
     return sink.on_error(made.error());
   }
+  if (const auto mode = args.service.sparsity_mode(request.sparsity.wish)) {
+    args.context.AddInitialMetadata("x-dejavu-sparsity", std::string(sparsity_mode_name(*mode)));
+  }
   // The sink is the reactor, which lives until its end has been told: nothing to own here.
   const std::shared_ptr<GenerationSink> borrowed(std::shared_ptr<void>(), &sink);
   slot->set(args.service.generate(std::move(request), borrowed));
@@ -113,6 +116,7 @@ class UnaryReactor final : public grpc::ServerUnaryReactor, public GenerationSin
   void on_done(const CallSummary& summary) override {
     fill_usage(summary.usage, *response_.mutable_usage());
     fill_timings(summary.timings, *response_.mutable_timings());
+    fill_sparsity(summary.sparsity, *response_.mutable_sparsity());
     Finish(grpc::Status::OK);
   }
   void on_error(const Error& error) override { Finish(to_grpc_status(context_, error)); }
@@ -137,6 +141,7 @@ class StreamReactor final : public grpc::ServerWriteReactor<v1::GenerateStreamRe
     v1::GenerateStreamResponse message;
     head_.fill(message);
     fill_usage(delta.usage, *message.mutable_usage());
+    if (delta.sparsity) fill_sparsity(*delta.sparsity, *message.mutable_sparsity());
     fill_choice(std::move(delta), *message.mutable_choice());
     enqueue(std::move(message));
   }
@@ -145,6 +150,7 @@ class StreamReactor final : public grpc::ServerWriteReactor<v1::GenerateStreamRe
     head_.fill(message);
     fill_usage(summary.usage, *message.mutable_usage());
     fill_timings(summary.timings, *message.mutable_timings());
+    fill_sparsity(summary.sparsity, *message.mutable_sparsity());
     enqueue(std::move(message));
     end(grpc::Status::OK);
   }

@@ -69,6 +69,17 @@ grpc::ServerUnaryReactor* GenerationRpc::GetServerInfo(grpc::CallbackServerConte
   });
 }
 
+grpc::ServerUnaryReactor* GenerationRpc::GetSparsity(grpc::CallbackServerContext* context,
+                                                     const v1::GetSparsityRequest*,
+                                                     v1::GetSparsityResponse* response) {
+  return answer(*context, options_, [&]() -> Status {
+    const auto status = service_.sparsity_status();
+    if (!status) return tl::unexpected(status.error());
+    fill_sparsity(*status, *response);
+    return {};
+  });
+}
+
 Status GenerationRpc::tokenize(const v1::TokenizeRequest& request, v1::TokenizeResponse& response) {
   const auto native = to_native(request);
   if (!native) return tl::unexpected(native.error());

@@ -27,6 +27,10 @@ class GenerationRpc final : public v1::Generation::CallbackService {
                                           const v1::GetServerInfoRequest* request,
                                           v1::GetServerInfoResponse* response) override;
 
+  grpc::ServerUnaryReactor* GetSparsity(grpc::CallbackServerContext* context,
+                                        const v1::GetSparsityRequest* request,
+                                        v1::GetSparsityResponse* response) override;
+
  private:
   Status tokenize(const v1::TokenizeRequest& request, v1::TokenizeResponse& response);
   Status detokenize(const v1::DetokenizeRequest& request, v1::DetokenizeResponse& response);

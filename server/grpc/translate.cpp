@@ -143,6 +143,11 @@ Result<GenerateRequest> to_native(const v1::GenerateRequest& message) {
   request.cache_salt = message.cache_salt();
   request.priority = message.priority();
   if (message.has_timeout_ms()) request.timeout_ms = message.timeout_ms();
+  request.sparsity.wish.mode = message.sparsity().mode();
+  if (message.sparsity().has_target_recall()) {
+    request.sparsity.wish.target_recall = message.sparsity().target_recall();
+  }
+  request.sparsity.per_chunk = message.sparsity().per_chunk();
   return request;
 }
 

@@ -8,6 +8,7 @@
 #include "server/http/fields.h"
 #include "server/http/json_body.h"
 #include "server/http/parse_prompt.h"
+#include "server/http/sparsity_json.h"
 
 namespace dejavu {
 namespace {
@@ -79,6 +80,8 @@ HttpResponse Api::handle(const Route& route, const HttpRequest& request) const {
       return detokenize(request.body);
     case Endpoint::kApplyTemplate:
       return apply_template(request.body);
+    case Endpoint::kSparsity:
+      return sparsity();
     case Endpoint::kVersion:
       return json_response({{"version", version()}});
     case Endpoint::kHealth:
@@ -166,6 +169,12 @@ HttpResponse Api::apply_template(const std::string& body) const {
   const auto prompt = service_.apply_template(model, chat);
   if (!prompt) return error_response(prompt.error());
   return json_response({{"prompt", *prompt}});
+}
+
+HttpResponse Api::sparsity() const {
+  const auto status = service_.sparsity_status();
+  if (!status) return error_response(status.error());
+  return json_response(sparsity_status_json(*status));
 }
 
 // Liveness: fails only when a restart would help, never because the server is loading or busy.

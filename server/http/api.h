@@ -21,6 +21,7 @@ class Api {
   HttpResponse tokenize(const std::string& body) const;
   HttpResponse detokenize(const std::string& body) const;
   HttpResponse apply_template(const std::string& body) const;
+  HttpResponse sparsity() const;
   HttpResponse health() const;
   HttpResponse ready() const;
 

@@ -5,14 +5,16 @@
 #include <utility>
 
 #include "server/http/error_body.h"
+#include "server/http/sparsity_json.h"
 
 namespace dejavu {
 namespace {
 
-HttpResponse event_stream() {
+HttpResponse event_stream(const std::string& sparsity_mode) {
   HttpResponse response;
   response.content_type = "text/event-stream; charset=utf-8";
   response.headers = {{"Cache-Control", "no-cache"}, {"X-Accel-Buffering", "no"}};
+  if (!sparsity_mode.empty()) response.headers.emplace_back(kSparsityHeader, sparsity_mode);
   return response;
 }
 
@@ -30,6 +32,9 @@ CallRelay::CallRelay(Args args, GenerateBody body)
   format_ = ReplyFormat::make(
       body, {args_.request.request_id, model_name(service, body.request.model),
              service.system_fingerprint(), static_cast<std::int64_t>(std::time(nullptr))});
+  if (const auto mode = service.sparsity_mode(body.request.sparsity.wish)) {
+    sparsity_mode_ = sparsity_mode_name(*mode);
+  }
   request_ = std::move(body.request);
   events_ =
       std::make_shared<CallEvents>([connection = args_.connection] { connection->post_signal(); });
@@ -88,6 +93,7 @@ void CallRelay::take_end(const CallSummary& summary) {
   }
   HttpResponse response;
   response.body = format_->body(std::move(choices_), summary);
+  response.headers.emplace_back(kSparsityHeader, sparsity_header(summary.sparsity));
   args_.wire.framing = Framing::kLength;
   pending_ = head(std::move(response));
   head_sent_ = true;
@@ -116,7 +122,7 @@ void CallRelay::ping() { pending_ = ": ping\n\n"; }
 Connection::Task<void> CallRelay::flush() {
   std::string out;
   if (stream_ && args_.wire.framing != Framing::kLength) {
-    if (!head_sent_) out = head(event_stream());
+    if (!head_sent_) out = head(event_stream(sparsity_mode_));
     head_sent_ = true;
     out += chunk_text(pending_, args_.wire.framing);
     if (ended_) out += chunk_text({}, args_.wire.framing);

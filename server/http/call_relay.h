@@ -43,6 +43,7 @@ class CallRelay {
   std::unique_ptr<ReplyFormat> format_;
   GenerateRequest request_;
   bool stream_;
+  std::string sparsity_mode_;       // empty: refused, which the call itself will say
   std::vector<TextDelta> choices_;  // of a reply that is not streamed
   std::string pending_;             // events not yet written
   bool head_sent_ = false;

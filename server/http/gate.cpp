@@ -86,7 +86,8 @@ void Gate::add_cors_headers(const HttpRequest& request, HttpResponse& response) 
   const std::string_view origin = request.header("origin");
   if (!origin_allowed(origin)) return;
   response.headers.emplace_back("Access-Control-Allow-Origin", std::string(origin));
-  response.headers.emplace_back("Access-Control-Expose-Headers", "X-Request-Id, Retry-After");
+  response.headers.emplace_back("Access-Control-Expose-Headers",
+                                "X-Request-Id, X-Dejavu-Sparsity, Retry-After");
 }
 
 }  // namespace dejavu

@@ -37,6 +37,32 @@ void parse_stream(Fields& fields, GenerateBody& body) {
   if (!stream.ok()) fields.refuse(stream.error());
 }
 
+// `sparsity`: which modes and levels there are, only the model knows.
+SparsityFields parse_sparsity(Fields& fields) {
+  SparsityFields sparsity;
+  const ordered_json* object = fields.object("sparsity");
+  if (object == nullptr) return sparsity;
+  Fields inner(*object, "sparsity.");
+  for (const auto& [key, value] : object->items()) {
+    if (key != "mode" && key != "target_recall" && key != "per_chunk")
+      inner.refuse(key, "is not known: sparsity has mode, target_recall and per_chunk");
+  }
+  const ordered_json* mode = inner.any("mode");
+  if (mode != nullptr && !mode->is_string())
+    inner.refuse("mode", "must be one of auto, dense, exact, threshold, lookahead");
+  const ordered_json* recall = inner.any("target_recall");
+  if (recall != nullptr && !recall->is_number())
+    inner.refuse("target_recall", "must be a number: GET /v1/sparsity lists the levels");
+  sparsity.per_chunk = inner.boolean("per_chunk").value_or(false);
+  if (!inner.ok()) {
+    fields.refuse(inner.error());
+    return sparsity;
+  }
+  if (mode != nullptr) sparsity.wish.mode = mode->get<std::string>();
+  if (recall != nullptr) sparsity.wish.target_recall = recall->get<double>();
+  return sparsity;
+}
+
 // What both APIs have in common.
 GenerateBody parse_common(Fields& fields) {
   GenerateBody body;
@@ -53,6 +79,7 @@ GenerateBody parse_common(Fields& fields) {
   request.cache_salt = fields.text("cache_salt").value_or("");
   request.priority = small(fields.integer("priority", kInt32)).value_or(0);
   request.timeout_ms = fields.integer("timeout_ms", kPositive);
+  request.sparsity = parse_sparsity(fields);
   parse_stream(fields, body);
   refuse_unserved(fields);
   return body;

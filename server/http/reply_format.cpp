@@ -5,6 +5,7 @@
 
 #include "server/http/error_body.h"
 #include "server/http/logprobs_json.h"
+#include "server/http/sparsity_json.h"
 
 namespace dejavu {
 namespace {
@@ -73,6 +74,7 @@ ReplyFormat::ReplyFormat(const GenerateBody& body, Head head, Names names)
       include_usage_(body.include_usage),
       continuous_usage_(body.continuous_usage),
       show_prompt_logprobs_(body.request.sampling.prompt_logprobs.has_value()),
+      sparsity_per_chunk_(body.request.sparsity.per_chunk),
       unfinished_(body.request.prompts.size() * static_cast<std::size_t>(body.request.n)) {
   opened_.resize(unfinished_);
 }
@@ -112,7 +114,8 @@ std::string ReplyFormat::event(const TextDelta& delta) {
   }
   const bool finished = delta.finish != FinishReason::kNone;
   const bool shows_something = finished || !delta.text.empty() || !delta.logprobs.empty() ||
-                               !delta.prompt_logprobs.empty() || continuous_usage_;
+                               !delta.prompt_logprobs.empty() || continuous_usage_ ||
+                               sparsity_per_chunk_;
   if (!shows_something) return out;
 
   Json choice = chunk_choice(delta);
@@ -120,6 +123,7 @@ std::string ReplyFormat::event(const TextDelta& delta) {
   Json json = chunk(Json::array(), delta.usage);
   add_prompt_logprobs(json, choice, delta);
   json["choices"].push_back(std::move(choice));
+  if (delta.sparsity) json["sparsity"] = sparsity_json(*delta.sparsity);
   if (finished && --unfinished_ == 0)
     held_ = std::move(json);
   else
@@ -136,6 +140,10 @@ std::string ReplyFormat::finish(const CallSummary& summary) {
   }
   if (!held_.is_null()) {
     held_["timings"] = timings_json(summary);
+    ordered_json total = sparsity_json(summary.sparsity);
+    // The last token's own figures keep a place beside the whole reply's.
+    if (held_.contains("sparsity")) total["chunk"] = std::move(held_["sparsity"]);
+    held_["sparsity"] = std::move(total);
     out += frame(dump(held_));
   }
   return out + "data: [DONE]\n\n";
@@ -157,6 +165,7 @@ std::string ReplyFormat::body(std::vector<TextDelta> choices, const CallSummary&
   }
   json["usage"] = usage_json(summary.usage);
   json["timings"] = timings_json(summary);
+  json["sparsity"] = sparsity_json(summary.sparsity);
   return dump(json);
 }
 

@@ -64,6 +64,7 @@ class ReplyFormat {
   bool include_usage_;
   bool continuous_usage_;
   bool show_prompt_logprobs_;
+  bool sparsity_per_chunk_;
   std::vector<bool> opened_;  // by choice
   std::size_t unfinished_;
   Json held_;

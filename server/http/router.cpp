@@ -17,6 +17,7 @@ constexpr Entry kEntries[] = {
     {"/tokenize", Endpoint::kTokenize, true, false},
     {"/detokenize", Endpoint::kDetokenize, true, false},
     {"/apply-template", Endpoint::kApplyTemplate, true, false},
+    {"/sparsity", Endpoint::kSparsity, false, false},
     {"/version", Endpoint::kVersion, false, true},
     {"/health", Endpoint::kHealth, false, true},
     {"/ready", Endpoint::kReady, false, true},

@@ -14,6 +14,7 @@ enum class Endpoint {
   kTokenize,
   kDetokenize,
   kApplyTemplate,
+  kSparsity,
   kVersion,
   kHealth,
   kReady,

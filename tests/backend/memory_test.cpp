@@ -1,6 +1,9 @@
+#include <unistd.h>
+
 #include <catch2/catch.hpp>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
 
 #include "tests/backend/backends.h"
 
@@ -16,7 +19,32 @@ bool all_zero(const Buffer& block) {
   return true;
 }
 
+std::size_t resident_bytes() {
+  std::size_t mapped = 0;
+  std::size_t resident = 0;
+  std::ifstream("/proc/self/statm") >> mapped >> resident;
+  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
 }  // namespace
+
+TEST_CASE("a large block takes memory as it is written") {
+  constexpr std::size_t kBytes = std::size_t{256} << 20;
+  constexpr std::size_t kWritten = std::size_t{64} << 20;
+  constexpr std::size_t kSlack = std::size_t{24} << 20;
+  const auto backend = std::move(make_cpu_backend(BackendOptions{}).value());
+  const std::size_t before = resident_bytes();
+  const Buffer block = std::move(backend->allocate(kBytes).value());
+  CHECK(resident_bytes() < before + kSlack);
+  std::memset(block.data(), 0xff, kWritten);
+  const std::size_t written = resident_bytes();
+  CHECK(written > before + kWritten - kSlack);
+  CHECK(written < before + kWritten + kSlack);
+  const auto* bytes = block.as<unsigned char>();
+  std::size_t dirty = 0;
+  for (std::size_t i = kWritten; i < kBytes; ++i) dirty += bytes[i] == 0 ? 0 : 1;
+  CHECK(dirty == 0);
+}
 
 TEST_CASE("memory is zero-filled and aligned, small and large") {
   const auto backend = std::move(make_cpu_backend(BackendOptions{}).value());

@@ -3,7 +3,7 @@
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <iterator>
-#include <set>
+#include <map>
 
 using namespace dejavu;
 
@@ -187,11 +187,12 @@ TEST_CASE("help and version are output, not errors") {
   }
 }
 
-TEST_CASE("every option is declared once, and its default passes its own check") {
-  std::set<std::string_view> names;
+TEST_CASE("every option is declared once a command, and its default passes its own check") {
+  std::map<std::string_view, unsigned> commands;  // that have an option of this name
   for (const OptionSpec& spec : option_table()) {
     INFO(spec.name);
-    CHECK(names.insert(spec.name).second);
+    CHECK((commands[spec.name] & spec.commands) == 0);
+    commands[spec.name] |= spec.commands;
     Config config;
     const std::string text = render(spec, config);
     if (!text.empty()) CHECK(assign(spec, std::vector<std::string>{text}, config));

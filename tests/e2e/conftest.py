@@ -4,6 +4,7 @@ import importlib
 import sys
 from pathlib import Path
 
+import grpc
 import openai
 import pytest
 from daemon import REPOSITORY, Daemon
@@ -67,3 +68,19 @@ def start_daemon():
     yield start
     for one in started:
         one.stop()
+
+
+@pytest.fixture
+def pb(stubs):
+    return stubs[0]
+
+
+@pytest.fixture
+def channel(daemon):
+    with grpc.insecure_channel(daemon.grpc_address) as channel:
+        yield channel
+
+
+@pytest.fixture
+def stub(stubs, channel):
+    return stubs[1].GenerationStub(channel)

@@ -14,22 +14,6 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 SERVICE = "dejavu.v1.Generation"
 
 
-@pytest.fixture
-def pb(stubs):
-    return stubs[0]
-
-
-@pytest.fixture
-def channel(daemon):
-    with grpc.insecure_channel(daemon.grpc_address) as channel:
-        yield channel
-
-
-@pytest.fixture
-def stub(stubs, channel):
-    return stubs[1].GenerationStub(channel)
-
-
 def metric(daemon, name):
     for line in daemon.get("/metrics").text.splitlines():
         if line.split(" ")[0] == name:

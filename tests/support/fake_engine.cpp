@@ -156,8 +156,10 @@ void FakeEngine::advance(Running& sequence) {
   if (sequence.next >= std::min(limit, sequence.tokens.size())) {
     return end(sequence, ending(FinishReason::kLength));
   }
-  const std::int32_t token = sequence.tokens[sequence.next++];
   TokenEvent event;
+  if (request.sparsity.mode != SparsityMode::kDense && sequence.next > 0)
+    event.density = {.25F, .5F};
+  const std::int32_t token = sequence.tokens[sequence.next++];
   event.token = token;
   event.logprob =
       std::make_shared<const TokenLogprob>(TokenLogprob{token, -0.25F, 1, {{token, -0.25F}}});

@@ -1,5 +1,6 @@
 // An Engine without a model: it plays, for each sequence, the tokens that a script chooses, one a
-// step, from its own thread.
+// step, from its own thread. Of a sparse sequence, tokens after the first have densities of 0.25
+// (MLP) and 0.5 (heads).
 #pragma once
 
 #include <condition_variable>

@@ -101,12 +101,20 @@ void FakeService::run(const GenerateRequest& request, const std::atomic<bool>& c
     sink.on_text(delta);
     return sink.on_error({ErrorCode::kInternal, "The engine failed.", {}, {}});
   }
+  if (const auto mode = sparsity_mode(request.sparsity.wish); !mode) {
+    return sink.on_error(mode.error());
+  }
   answer(request, sink);
 }
 
 void FakeService::answer(const GenerateRequest& request, GenerationSink& sink) const {
   CallSummary summary;
   summary.timings = {4, 2.0, 6, 3.0};
+  const bool sparse = request.sparsity.wish.mode == "lookahead";
+  const bool per_chunk = request.sparsity.per_chunk;
+  const SparsityUse first = sparse ? SparsityUse{SparsityMode::kLookahead, 1, 1} : SparsityUse{};
+  const SparsityUse second = sparse ? SparsityUse{SparsityMode::kLookahead, .5, .75} : first;
+  summary.sparsity = sparse ? SparsityUse{SparsityMode::kLookahead, .75, .875} : first;
   for (std::size_t p = 0; p < request.prompts.size(); ++p) {
     std::string text = prompt_text(request.prompts[p]);
     if (text.starts_with("long:")) text = std::string(std::stoul(text.substr(5)), 'a');
@@ -125,6 +133,7 @@ void FakeService::answer(const GenerateRequest& request, GenerationSink& sink) c
       summary.usage.completion_tokens += 2;
       delta.usage = summary.usage;
       if (request.stream) {
+        if (per_chunk) delta.sparsity = first;
         sink.on_text(delta);
         delta.text.clear();
         delta.logprobs.clear();
@@ -135,6 +144,7 @@ void FakeService::answer(const GenerateRequest& request, GenerationSink& sink) c
         delta.logprobs.push_back(token(tail, static_cast<int>(text.size())));
       delta.finish = FinishReason::kStop;
       delta.stop_reason = 7;
+      if (per_chunk) delta.sparsity = request.stream ? second : summary.sparsity;
       sink.on_text(delta);
     }
   }
@@ -184,6 +194,14 @@ EngineStats FakeService::engine_stats() const {
   const std::lock_guard lock(mutex_);
   return stats_;
 }
+
+Result<SparsityMode> FakeService::sparsity_mode(const SparsityWish& wish) const {
+  const auto choice = sparsity_.resolve(wish);
+  if (!choice) return tl::unexpected(choice.error());
+  return choice->mode;
+}
+
+Result<SparsityStatus> FakeService::sparsity_status() const { return sparsity_.status(); }
 
 GenerateRequest FakeService::last_request() const {
   const std::lock_guard lock(mutex_);

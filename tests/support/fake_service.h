@@ -13,6 +13,7 @@
 
 #include "server/admin/metrics.h"
 #include "server/generation_service.h"
+#include "tests/support/fake_sparsity.h"
 
 namespace dejavu {
 
@@ -24,6 +25,7 @@ namespace dejavu {
 //   "throw"       generate() throws
 //   "long:N"      one delta of N characters
 // Anything else: a choice answers "<prompt>!<k>" in two deltas (one when not streamed), token 7.
+// Under lookahead a choice's first token has densities of 1, its second 0.5 (MLP) and 0.75 (heads).
 class FakeService final : public GenerationService {
  public:
   FakeService() = default;
@@ -47,6 +49,8 @@ class FakeService final : public GenerationService {
   int max_model_len() const override { return 2048; }
   std::string system_fingerprint() const override { return "fp_fake"; }
   EngineStats engine_stats() const override;
+  Result<SparsityMode> sparsity_mode(const SparsityWish& wish) const override;
+  Result<SparsityStatus> sparsity_status() const override;
   int active_calls() const override { return active_; }
   std::string describe_defaults() const override { return {}; }
 
@@ -70,6 +74,7 @@ class FakeService final : public GenerationService {
   GenerateRequest last_;
   std::vector<int> refusals_;
   EngineStats stats_;
+  FakeSparsity sparsity_;
   std::vector<std::thread> threads_;
 };
 

@@ -48,6 +48,7 @@ ServiceFixture::ServiceFixture(FakeEngine::Script script, Options options)
   spdlog::set_level(spdlog::level::off);  // a line for every request
   GenerationService::Parts parts;
   parts.engine = &engine;
+  parts.sparsity = &sparsity;
   parts.tokenizer = demo_tokenizer();
   parts.chat_template = options.chat_template;
   parts.bos_token = parts.eos_token = "</s>";

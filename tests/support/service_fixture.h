@@ -9,6 +9,7 @@
 #include "server/admin/metrics.h"
 #include "server/generation_service.h"
 #include "tests/support/fake_engine.h"
+#include "tests/support/fake_sparsity.h"
 #include "tests/support/recording_sink.h"
 
 namespace dejavu {
@@ -36,6 +37,7 @@ struct ServiceFixture {
 
   std::unique_ptr<Metrics> metrics = Metrics::create();
   FakeEngine engine;
+  FakeSparsity sparsity;
   std::unique_ptr<GenerationService> service;
 };
 

@@ -19,6 +19,21 @@ constexpr std::int64_t kTileBytes = 1024;
 // those do not tell the compiler what they read.
 inline void stores_before_tiles(const void* data) { __asm__ volatile("" ::"r"(data) : "memory"); }
 
+// While one lives, denormals count as zero, as they always do in tile instructions.
+class FlushDenormals {
+ public:
+  FlushDenormals() : control_(_mm_getcsr()) {
+    constexpr unsigned kFlush = 0x8040;
+    _mm_setcsr(control_ | kFlush);
+  }
+  FlushDenormals(const FlushDenormals&) = delete;
+  FlushDenormals& operator=(const FlushDenormals&) = delete;
+  ~FlushDenormals() { _mm_setcsr(control_); }
+
+ private:
+  unsigned control_;
+};
+
 // Registers 0-3 hold sums, 4 and 5 left operands [m][32 inputs], 6 and 7 right operands
 // [16 pairs][n].
 class TileShapes {

@@ -89,6 +89,7 @@ CpuBackend::CpuBackend(const BackendOptions& options, CpuIsa isa, const HostReso
   info_.description = "CPU " + std::string(isa_name(isa)) + ", " + std::to_string(pool_.threads()) +
                       " threads (" + source + ")";
   if (!pinned_cpus(options, host).empty()) info_.description += ", pinned";
+  info_.threads = pool_.threads();
   info_.memory_bytes = host.memory_bytes;
   info_.memory_source = host.memory_source;
   info_.native_bf16 = true;
@@ -104,16 +105,6 @@ Result<Buffer> CpuBackend::allocate(std::size_t bytes) {
   }
   Result<Buffer> block = allocate_host(bytes);
   if (!block) return block;
-  if (bytes >= kHugePageBytes) {  // first touch, by every worker
-    auto* data = block->as<std::byte>();
-    const auto pages = static_cast<std::int64_t>(bytes / kHugePageBytes) + 1;
-    const std::int64_t pages_an_item = ceil_div(pages, WorkerPool::kMaxItems);
-    pool_.parallel_for(ceil_div(pages, pages_an_item), [&](std::int64_t item, int) {
-      const std::size_t begin = static_cast<std::size_t>(item * pages_an_item) * kHugePageBytes;
-      const std::size_t size = static_cast<std::size_t>(pages_an_item) * kHugePageBytes;
-      if (begin < bytes) std::memset(data + begin, 0, std::min(size, bytes - begin));
-    });
-  }
   in_use_->fetch_add(bytes);
   auto owned = std::make_shared<Buffer>(std::move(*block));
   return Buffer(owned->data(), bytes,
@@ -358,6 +349,10 @@ double CpuBackend::measure_read_bandwidth(std::size_t bytes) {
     Result<Buffer> block = allocate(rounded);
     if (!block) return 0;
     probe_ = std::move(*block);
+    // Pages never written share one page of zeros, which stays in the cache.
+    pool_.parallel_for(static_cast<std::int64_t>(rounded / kItem), [&](std::int64_t item, int) {
+      std::memset(probe_.as<std::byte>() + static_cast<std::size_t>(item) * kItem, 1, kItem);
+    });
   }
   const auto* data = probe_.as<std::byte>();
   std::atomic<float> sink{0};

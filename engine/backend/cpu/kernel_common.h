@@ -67,8 +67,9 @@ void pack_row(const ConstMatrix& x, std::int64_t row, Element* to) {
 // time: whole rows in address order, a block of rows ahead, 18 to 28 GB/s; nothing 30; the heads of
 // the next rows 31; all rows 256 bytes ahead of where they are read, 32.
 
-// All of `Rows` rows a little ahead of where they are read, and at their end the next `Rows` rows.
-template <int Rows>
+// All of `Rows` rows `Distance` bytes ahead of where they are read, and at their end the next
+// `Rows` rows.
+template <int Rows, std::int64_t Distance = 256>
 class RowsAhead {
  public:
   // Rows from `first` on, columns [begin, end).
@@ -79,8 +80,7 @@ class RowsAhead {
 
   // When the line at byte `offset` of each row is read.
   void fetch(std::int64_t offset) const {
-    constexpr std::int64_t kDistance = 256;
-    const std::int64_t there = offset + kDistance;
+    const std::int64_t there = offset + Distance;
     const char* line =
         there < row_bytes_ ? rows_ + there : rows_ + Rows * stride_ + (there - row_bytes_);
 #pragma GCC unroll 32

@@ -3,14 +3,29 @@
 #include "engine/backend/cpu/gather_mlp.h"
 #include "engine/backend/cpu/predict_amx.h"
 #include "engine/backend/cpu/rows_amx_many.h"
+#include "engine/backend/cpu/rows_amx_one.h"
 
 namespace dejavu {
 namespace {
 
+std::size_t rows_packed_bytes(std::int64_t tokens, std::int64_t in) {
+  return tokens == 1 ? AmxRowsOne::packed_bytes(in) : AmxRows::packed_bytes(tokens, in);
+}
+
+void rows_pack(const RowsJob& job, std::int64_t group) {
+  if (AmxRowsOne::fits(job)) return AmxRowsOne::pack(job);
+  AmxRows::pack(job, group);
+}
+
+void rows_run(const RowsJob& job, std::int64_t begin, std::int64_t end) {
+  if (AmxRowsOne::fits(job)) return AmxRowsOne::run(job, begin, end);
+  if (job.x.rows > AmxRows::kPanelTiles * kPackTokens) return AmxRowsMany::run(job, begin, end);
+  AmxRows::run(job, begin, end);
+}
+
 constexpr CpuKernels table() {
   CpuKernels kernels;
-  kernels.rows[static_cast<int>(DType::kBF16)] = {AmxRows::packed_bytes, AmxRows::pack,
-                                                  amx_rows_run};
+  kernels.rows[static_cast<int>(DType::kBF16)] = {rows_packed_bytes, rows_pack, rows_run};
   kernels.project[static_cast<int>(DType::kBF16)] = project_kernel<AmxProject>();
   kernels.gather[static_cast<int>(DType::kBF16)] = gather_kernel<AmxGatherRows, AmxGather>();
   kernels.predict = predict_kernel<PredictAmx>();

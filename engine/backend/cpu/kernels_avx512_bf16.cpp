@@ -15,6 +15,7 @@ struct Bf16Dot {
   static constexpr DType kX = DType::kBF16;
   static constexpr int kStep = 32;
   static constexpr std::int64_t kWeightBytes = 2;
+  static constexpr bool kRowByRow = true;
 
   static Sum zero() { return _mm512_setzero_ps(); }
   static Weight weight(const char* p) { return reinterpret_cast<Weight>(_mm512_loadu_si512(p)); }

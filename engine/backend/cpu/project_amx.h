@@ -18,9 +18,7 @@ struct AmxProject : Bf16Panel<TilesTogether> {
   // zeros between, picks the one or the other. The additions are the same, to the bit.
   static constexpr std::int64_t kDirectTokens = 4;
   static void stream_direct(const ProjectJob& job, const RangePlace& at) {
-    constexpr unsigned kFlushDenormals = 0x8040;  // as tiles do
-    const unsigned control = _mm_getcsr();
-    _mm_setcsr(control | kFlushDenormals);
+    const FlushDenormals flush;
     const std::int64_t tokens = job.x.rows;
     const TileShapes shapes(static_cast<int>(2 * tokens), kTileRows);
     alignas(64) std::uint16_t spread[2][2 * kDirectTokens][kTileInputs];
@@ -32,6 +30,7 @@ struct AmxProject : Bf16Panel<TilesTogether> {
       stores_before_tiles(spread);
       _tile_loadd(4, spread[0], 64);
       _tile_loadd(5, spread[1], 64);
+      const RowsAhead<kTileInputs, 128> ahead(job.w, n, at.begin, smaller(at.end, job.w.cols));
       for (std::int64_t column = at.begin; column < at.end; column += 32) {
         const auto* rows =
             static_cast<const std::uint16_t*>(job.w.data) + n * job.w.stride + column;
@@ -45,6 +44,7 @@ struct AmxProject : Bf16Panel<TilesTogether> {
         }
         _tile_zero(0);
         _tile_loadd(6, rows, 4 * stride);
+        ahead.fetch((column - at.begin) * 2);
         _tile_dpbf16ps(0, 4, 6);
         _tile_stored(0, sums[0], 64);
         _tile_zero(1);
@@ -63,7 +63,6 @@ struct AmxProject : Bf16Panel<TilesTogether> {
         }
       }
     }
-    _mm_setcsr(control);
   }
 
   // The even inputs of 32 go to spread[0], the odd ones to spread[1]; row 2t picks even columns,

@@ -27,19 +27,10 @@ struct AmxRows {
     const std::int64_t n = width(job.x.rows);
     const std::int64_t tokens = smaller(n, job.x.rows - group * kPackTokens);
     auto* out = static_cast<std::uint32_t*>(job.packed) + group * steps(job.x.cols) * kTileRows * n;
-    alignas(64) std::uint16_t rows[kPackTokens][kTileInputs];
     for (std::int64_t k = 0; k < job.x.cols; k += kTileInputs) {
       __m512 block[kPackTokens];
       for (std::int64_t t = 0; t < kPackTokens; ++t) {
-        block[t] = _mm512_setzero_ps();
-        if (t >= tokens) continue;
-        for (std::int64_t i = 0; i < kTileInputs; i += 16) {
-          const std::int64_t left = larger(0, smaller(16, job.x.cols - k - i));
-          const void* x = at(job.x, group * kPackTokens + t, k + i);
-          Avx512::store_as<DType::kBF16>(rows[t] + i,
-                                         load_any<Avx512>(job.x.dtype, x, static_cast<int>(left)));
-        }
-        block[t] = _mm512_loadu_ps(rows[t]);
+        block[t] = t < tokens ? step_of(job.x, group * kPackTokens + t, k) : _mm512_setzero_ps();
       }
       if (n == 1) {
         _mm512_storeu_ps(out, block[0]);
@@ -51,6 +42,17 @@ struct AmxRows {
       }
       out += kTileRows * n;
     }
+  }
+
+  // Inputs [k, k + kTileInputs) of one token as BF16 pairs; zeros past the last input.
+  static __m512 step_of(const ConstMatrix& x, std::int64_t token, std::int64_t k) {
+    alignas(64) std::uint16_t inputs[kTileInputs];
+    for (std::int64_t i = 0; i < kTileInputs; i += 16) {
+      const auto left = static_cast<int>(larger(0, smaller(16, x.cols - k - i)));
+      Avx512::store_as<DType::kBF16>(inputs + i,
+                                     load_any<Avx512>(x.dtype, at(x, token, k + i), left));
+    }
+    return _mm512_loadu_ps(inputs);
   }
 
   // A row block of w against `tiles` token tiles; sums come out as [token][kFinishRows].

@@ -123,11 +123,5 @@ struct AmxRowsMany {
   }
 };
 
-// Any number of tokens.
-inline void amx_rows_run(const RowsJob& job, std::int64_t begin, std::int64_t end) {
-  if (job.x.rows > AmxRows::kPanelTiles * kPackTokens) return AmxRowsMany::run(job, begin, end);
-  AmxRows::run(job, begin, end);
-}
-
 }  // namespace
 }  // namespace dejavu

@@ -4,6 +4,7 @@
 // D says how a step multiplies and adds: see FmaDot and Bf16Dot.
 #pragma once
 
+#include "engine/backend/cpu/one_stream.h"
 #include "engine/backend/cpu/rows_common.h"
 
 namespace dejavu {
@@ -19,6 +20,7 @@ struct FmaDot {
   static constexpr DType kX = DType::kF32;
   static constexpr int kStep = S::kWidth;
   static constexpr std::int64_t kWeightBytes = W == DType::kF32 ? 4 : 2;
+  static constexpr bool kRowByRow = false;  // one chain of additions is slower than memory
 
   static Sum zero() { return S::zero(); }
   static Weight weight(const char* p) { return S::template load_as<W>(p); }
@@ -93,6 +95,34 @@ void dot_block(const ConstMatrix& w, std::int64_t row, DotTile<D> tile, Prefetch
   }
 }
 
+template <class D>
+typename D::Sum dot_row(const char* w, const typename D::X* x, std::int64_t in) {
+  typename D::Sum sum = D::zero();
+  std::int64_t k = 0;
+  for (; k + D::kStep <= in; k += D::kStep) {
+    const char* line = w + k * D::kWeightBytes;
+    prefetch_line(line);
+    sum = D::step(sum, D::weight(line), x + k);
+  }
+  if (k == in) return sum;
+  return D::step(sum, D::weight(w + k * D::kWeightBytes, static_cast<int>(in - k)), x + k);
+}
+
+// The sums of dot_block for one token, row after row: see one_stream.h.
+template <class D>
+void dot_block_in_order(const ConstMatrix& w, std::int64_t row, const DotTile<D>& tile) {
+  const std::int64_t end = smaller(w.rows, row + kRowBlock);
+  for (std::int64_t r = row; r < end; r += 4) {
+    typename D::Sum four[4];
+    for (int i = 0; i < 4; ++i) {
+      const std::int64_t place = smaller(r + i, w.rows - 1) * w.stride;
+      four[i] =
+          dot_row<D>(static_cast<const char*>(w.data) + place * D::kWeightBytes, tile.x, tile.in);
+    }
+    _mm_storeu_ps(tile.sums + (r - row), D::total(four));
+  }
+}
+
 template <class D, int N = D::S::kTileTokens>
 void dot_block_any(int tokens, const ConstMatrix& w, std::int64_t row, const DotTile<D>& tile,
                    Prefetcher& ahead) {
@@ -133,8 +163,12 @@ void dot_run(const RowsJob& job, std::int64_t begin, std::int64_t end) {
     const auto multiply_rows = [&](const ConstMatrix& w, std::int64_t first, float* to) {
       const std::int64_t last = smaller(end, first + kFinishRows);
       for (std::int64_t row = first; row < last; row += kRowBlock) {
-        Prefetcher ahead = rows_ahead(w, row, token == 0);
         tile.sums = to + (row - first);
+        if (D::kRowByRow && job.x.rows == 1 && gapless(w)) {
+          dot_block_in_order<D>(w, row, tile);
+          continue;
+        }
+        Prefetcher ahead = rows_ahead(w, row, token == 0);
         dot_block_any<D>(tokens, w, row, tile, ahead);
       }
     };

@@ -6,6 +6,8 @@
 #include <string>
 #include <thread>
 
+#include "tests/support/fake_sparsity.h"
+
 using namespace dejavu;
 
 namespace {
@@ -109,6 +111,42 @@ TEST_CASE("the engine's figures are read at scrape time and never fall when it g
   CHECK(samples(metrics->expose()).at("dejavu_kv_cache_usage_ratio") == 0.5);
   metrics->set_stats_source(nullptr);
   CHECK(samples(metrics->expose()).at("dejavu_preemptions_total") >= 3);
+}
+
+TEST_CASE("contextual sparsity: every layer, block kind and method from the start") {
+  const auto metrics = Metrics::create();
+  CHECK_THAT(metrics->expose(), !Catch::Contains("dejavu_sparsity"));
+  FakeSparsity sparsity;
+  metrics->set_sparsity_source([&] { return sparsity.status(); });
+  const auto all = samples(metrics->expose());
+  for (const std::string layer : {"0", "1"}) {
+    for (const std::string block : {"mlp", "heads"}) {
+      const std::string labels = "layer=\"" + layer + "\",block=\"" + block + "\"";
+      CAPTURE(labels);
+      for (const char* name :
+           {"selected_units_total", "candidate_units_total", "predicted_density_ratio",
+            "predicted_recall_ratio", "audits_total", "audit_active_units_total",
+            "audit_recalled_units_total", "audit_error_total", "audit_missed_mass_total",
+            "audit_error_ratio", "widened_total", "dense_fallbacks_total"}) {
+        CAPTURE(name);
+        CHECK(all.count("dejavu_sparsity_" + (name + ("{" + labels + "}"))) == 1);
+      }
+      for (const char* method : {"gather", "whole_read", "skip_zeros", "dense"}) {
+        CHECK(all.count("dejavu_sparsity_steps_total{" + labels + ",method=\"" + method + "\"}") ==
+              1);
+      }
+    }
+  }
+  const std::string first = "{layer=\"0\",block=\"mlp\"}";
+  CHECK(all.at("dejavu_sparsity_selected_units_total" + first) == 30);
+  CHECK(all.at("dejavu_sparsity_candidate_units_total" + first) == 120);
+  CHECK(all.at("dejavu_sparsity_audit_recalled_units_total" + first) == 9);
+  CHECK(all.at("dejavu_sparsity_predicted_recall_ratio" + first) == 0.97);
+  CHECK(all.at("dejavu_sparsity_steps_total{layer=\"0\",block=\"mlp\",method=\"gather\"}") == 3);
+  CHECK(all.at("dejavu_sparsity_predictor_seconds_total") == 0.25);
+  CHECK(all.at("dejavu_sparsity_predictor_overlapped_seconds_total") == 0);
+  metrics->set_sparsity_source(nullptr);
+  CHECK(samples(metrics->expose()).at("dejavu_sparsity_selected_units_total" + first) == 30);
 }
 
 TEST_CASE("recording and scraping at once is safe and loses nothing") {

@@ -1,16 +1,11 @@
-#include "server/grpc/grpc_server.h"
-
-#include <grpcpp/grpcpp.h>
-
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <thread>
 #include <vector>
 
-#include "dejavu/v1/generation.grpc.pb.h"
 #include "grpc/health/v1/health.grpc.pb.h"
-#include "tests/support/service_fixture.h"
+#include "tests/server/grpc/grpc_fixture.h"
 
 using namespace dejavu;
 using grpc::health::v1::Health;
@@ -19,36 +14,10 @@ using grpc::health::v1::HealthCheckResponse;
 
 namespace {
 
-struct Daemon {
-  explicit Daemon(FakeEngine::Script script, ServiceFixture::Options options = {},
-                  GrpcOptions grpc_options = {})
-      : fixture(std::move(script), std::move(options)) {
-    grpc_options.port = 0;
-    auto started = GrpcServer::start(grpc_options, *fixture.service);
-    REQUIRE(started);
-    server = std::move(*started);
-    channel = grpc::CreateChannel("127.0.0.1:" + std::to_string(server->port()),
-                                  grpc::InsecureChannelCredentials());
-    stub = v1::Generation::NewStub(channel);
-  }
-
-  ServiceFixture fixture;
-  std::unique_ptr<GrpcServer> server;
-  std::shared_ptr<grpc::Channel> channel;
-  std::unique_ptr<v1::Generation::Stub> stub;
-};
-
-v1::GenerateRequest request_of(const std::string& prompt, int max_tokens) {
-  v1::GenerateRequest request;
-  request.set_prompt(prompt);
-  request.set_max_tokens(max_tokens);
-  return request;
-}
+using Daemon = GrpcFixture;
 
 std::string trailer(const grpc::ClientContext& context, const char* key) {
-  const auto& metadata = context.GetServerTrailingMetadata();
-  const auto it = metadata.find(key);
-  return it == metadata.end() ? "" : std::string(it->second.data(), it->second.size());
+  return value_of(context.GetServerTrailingMetadata(), key);
 }
 
 // A port that nothing listens on.

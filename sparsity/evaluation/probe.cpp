@@ -1,0 +1,93 @@
+#include "sparsity/evaluation/probe.h"
+
+#include <utility>
+
+namespace dejavu {
+namespace {
+
+class ProbedAttention final : public Attention {
+ public:
+  ProbedAttention(const LayerContext& context, std::unique_ptr<Attention> inner,
+                  LayerProbe* const& probe)
+      : context_(context), inner_(std::move(inner)), probe_(probe) {}
+
+  void look_ahead(const StepBatch& batch, const ConstMatrix& residual) override {
+    inner_->look_ahead(batch, residual);
+  }
+  void attend(const StepBatch& batch, const ConstMatrix& normed, const KvView& cache) override {
+    if (probe_ != nullptr) probe_->attention_input(context_, batch.tokens);
+    inner_->attend(batch, normed, cache);
+    if (probe_ != nullptr) probe_->heads_computed(context_, batch.tokens);
+  }
+  void project(const StepBatch& batch, const Matrix& residual) override {
+    inner_->project(batch, residual);
+  }
+
+ private:
+  LayerContext context_;
+  std::unique_ptr<Attention> inner_;
+  LayerProbe* const& probe_;
+};
+
+class ProbedMlp final : public Mlp {
+ public:
+  ProbedMlp(const LayerContext& context, std::unique_ptr<Mlp> inner, LayerProbe* const& probe)
+      : context_(context), inner_(std::move(inner)), probe_(probe) {}
+
+  void look_ahead(const StepBatch& batch, const ConstMatrix& residual) override {
+    inner_->look_ahead(batch, residual);
+  }
+  void up(const StepBatch& batch, const ConstMatrix& normed) override {
+    if (probe_ != nullptr) probe_->mlp_input(context_, batch.tokens);
+    inner_->up(batch, normed);
+    if (probe_ != nullptr) probe_->neurons_computed(context_, batch.tokens);
+  }
+  void down(const StepBatch& batch, const Matrix& residual) override {
+    inner_->down(batch, residual);
+  }
+
+ private:
+  LayerContext context_;
+  std::unique_ptr<Mlp> inner_;
+  LayerProbe* const& probe_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Attention>> ProbedLayers::attention(const LayerContext& context) const {
+  auto inner = inner_.attention(context);
+  if (!inner) return tl::unexpected(inner.error());
+  return std::make_unique<ProbedAttention>(context, *std::move(inner), probe_);
+}
+
+Result<std::unique_ptr<Mlp>> ProbedLayers::mlp(const LayerContext& context) const {
+  auto inner = inner_.mlp(context);
+  if (!inner) return tl::unexpected(inner.error());
+  return std::make_unique<ProbedMlp>(context, *std::move(inner), probe_);
+}
+
+HostMatrix download(const ConstMatrix& matrix, Backend& backend) {
+  HostMatrix out(static_cast<std::size_t>(matrix.rows), static_cast<std::size_t>(matrix.cols));
+  std::vector<std::byte> row(out.cols * dtype_size(matrix.dtype));
+  for (std::size_t r = 0; r < out.rows; ++r) {
+    backend.download(row.data(), matrix.row(static_cast<std::int64_t>(r)), row.size(),
+                     StreamId::kMain);
+    // A failed device shows itself to whoever waits for the step.
+    static_cast<void>(backend.synchronize(StreamId::kMain));
+    for (std::size_t c = 0; c < out.cols; ++c)
+      out.row(r)[c] = load_element(row.data(), matrix.dtype, c);
+  }
+  return out;
+}
+
+void upload(const HostMatrix& from, const Matrix& to, Backend& backend) {
+  std::vector<std::byte> row(from.cols * dtype_size(to.dtype));
+  for (std::size_t r = 0; r < from.rows; ++r) {
+    for (std::size_t c = 0; c < from.cols; ++c)
+      store_element(row.data(), to.dtype, c, from.row(r)[c]);
+    backend.upload(to.row(static_cast<std::int64_t>(r)), row.data(), row.size(), StreamId::kMain);
+    static_cast<void>(backend.synchronize(StreamId::kMain));
+  }
+}
+
+}  // namespace dejavu
