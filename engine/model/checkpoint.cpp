@@ -88,6 +88,12 @@ std::optional<DType> Checkpoint::stored_dtype(std::string_view tensor) const {
   return it == tensors_.end() ? std::nullopt : float_type(it->second.entry.dtype);
 }
 
+std::vector<std::pair<std::string_view, const SafetensorsEntry*>> Checkpoint::entries() const {
+  std::vector<std::pair<std::string_view, const SafetensorsEntry*>> all;
+  for (const auto& [name, tensor] : tensors_) all.emplace_back(name, &tensor.entry);
+  return all;
+}
+
 Result<std::size_t> Checkpoint::check(const TensorSpec& spec) const {
   const auto it = tensors_.find(spec.name);
   if (it == tensors_.end())

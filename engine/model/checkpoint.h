@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/model/mapped_file.h"
@@ -21,6 +23,9 @@ class Checkpoint : public WeightSource {
   bool has(std::string_view tensor) const { return tensors_.contains(tensor); }
   // The float type a tensor is stored in; absent when it is missing or no float.
   std::optional<DType> stored_dtype(std::string_view tensor) const;
+
+  // Every tensor as stored, in the order of its name.
+  std::vector<std::pair<std::string_view, const SafetensorsEntry*>> entries() const;
 
   Result<std::size_t> check(const TensorSpec& spec) const override;
   void begin(const TensorSpec& spec) const override;
