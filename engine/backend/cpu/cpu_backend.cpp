@@ -200,20 +200,27 @@ void CpuBackend::run_rows(const RowsJob& job, std::span<const RowSpan> rows) {
   }
 }
 
-void CpuBackend::pack_rows(RowsJob& job) {
-  const RowsKernel& kernel = kernels_.rows[static_cast<std::size_t>(job.w.dtype)];
+// `kernel`: RowsKernel or GatherKernel.
+template <class Kernel>
+void CpuBackend::pack_rows(const Kernel& kernel, RowsJob& job) {
   job.packed = packed_.get(kernel.packed_bytes(job.x.rows, job.x.cols));
   pool_.parallel_for(ceil_div(job.x.rows, kPackTokens),
                      [&](std::int64_t group, int) { kernel.pack(job, group); });
 }
+template void CpuBackend::pack_rows(const GatherKernel& kernel, RowsJob& job);
 
 void CpuBackend::run_rows_block(RowsJob job, std::span<const RowSpan> spans) {
   const std::int64_t tokens = job.x.rows;
-  pack_rows(job);
   const bool gated = job.gate.data != nullptr;
   const bool skip = job.skip_zero_gates && gated && tokens <= kGatherTokens;
-  const auto dtype = static_cast<std::size_t>(job.w.dtype);
-  const auto run = skip ? kernels_.gather[dtype].gated_rows : kernels_.rows[dtype].run;
+  const RowsKernel& kernel = kernels_.rows[static_cast<std::size_t>(job.w.dtype)];
+  const GatherKernel& gather = kernels_.gather[static_cast<std::size_t>(job.w.dtype)];
+  const auto run = skip ? gather.gated_rows : kernel.run;
+  if (skip) {
+    pack_rows(gather, job);
+  } else {
+    pack_rows(kernel, job);
+  }
 
   std::int64_t all = 0;
   for (const RowSpan& span : spans) all += span.end - span.begin;

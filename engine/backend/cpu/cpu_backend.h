@@ -63,7 +63,8 @@ class CpuBackend final : public Backend {
   // Computes those rows of job.w only.
   void run_rows(const RowsJob& job, std::span<const RowSpan> rows);
   void run_rows_block(RowsJob job, std::span<const RowSpan> rows);
-  void pack_rows(RowsJob& job);
+  template <class Kernel>
+  void pack_rows(const Kernel& kernel, RowsJob& job);
   static void cut_ranges(ProjectJob& job);
   float* partials(const ProjectJob& job);
   void fold(const ProjectJob& job);

@@ -2,9 +2,8 @@
 // kernels.h.
 #pragma once
 
+#include "engine/backend/cpu/gather_amx_one.h"
 #include "engine/backend/cpu/gather_bf16.h"
-#include "engine/backend/cpu/project_amx.h"
-#include "engine/backend/cpu/rows_amx.h"
 
 namespace dejavu {
 namespace {
@@ -17,7 +16,16 @@ struct AmxGatherRows {
     std::uint16_t tile[kChunk][kTileRows][kTileInputs];
   };
 
+  static std::size_t packed_bytes(std::int64_t tokens, std::int64_t in) {
+    return tokens == 1 ? AmxGatherOne::packed_bytes(in) : AmxRows::packed_bytes(tokens, in);
+  }
+  static void pack(const RowsJob& job, std::int64_t group) {
+    if (job.x.rows == 1) return AmxGatherOne::pack(job);
+    AmxRows::pack(job, group);
+  }
+
   static void sums(const RowsJob& job, const UnitSums& unit) {
+    if (job.x.rows == 1) return AmxGatherOne::sums(job, unit);
     AmxRows::Block b;
     b.width = AmxRows::width(job.x.rows);
     b.x = static_cast<const std::uint32_t*>(job.packed);
@@ -132,6 +140,7 @@ struct AmxGather {
 
   static void add(const Add& unit) {
     constexpr std::int64_t kFewTokens = 4;
+    if (unit.job->x.rows == 1) return AmxGatherOne::add(unit);
     if (unit.job->x.rows <= kFewTokens) {
       constexpr unsigned kFlushDenormals = 0x8040;  // as tiles do
       const unsigned control = _mm_getcsr();
@@ -151,22 +160,16 @@ struct AmxGather {
     const RowList list(unit.job->w, ids, unit.begin);
     Block block{&ids, &list, 0, 0};
     for (; block.first < ids.count; block.first = block.last) {
-      block.last = end_of_block(ids, block.first);
+      block.last = Pieces::end_of_block(ids, block.first);
       ListAhead ahead(list.rows + block.first, block.last - block.first,
                       (unit.end - unit.begin) * 2);
       if (block.last < ids.count) {
-        ahead.then(list.rows + block.last, end_of_block(ids, block.last) - block.last);
+        ahead.then(list.rows + block.last, Pieces::end_of_block(ids, block.last) - block.last);
       } else if (unit.next != nullptr) {
         ahead.then(unit.next->rows, static_cast<int>(smaller(kTileRows, unit.next->count)));
       }
       add_block(unit, block, ahead);
     }
-  }
-
-  static int end_of_block(const UnitIds& ids, int first) {
-    int last = first + 1;
-    while (last < ids.count && ids.ids[last] / kSetWord == ids.ids[first] / kSetWord) ++last;
-    return last;
   }
 
   // Even and odd columns of 32 apart.

@@ -98,6 +98,7 @@ struct UnitSums {
   const RowList* rows = nullptr;
   const RowList* next = nullptr;  // read after these; null: unknown
   float* sums = nullptr;
+  bool cold = false;  // nothing was read before these
 };
 
 // What a unit's rows add to the partial of their range, for columns [begin, end).
@@ -110,6 +111,7 @@ struct UnitAdd {
   float* partial = nullptr;       // [tokens][partial_stride]
   std::int64_t begin = 0;
   std::int64_t end = 0;
+  bool cold = false;  // nothing was read before these
 };
 
 inline bool is_nonzero(float x) { return x != 0; }

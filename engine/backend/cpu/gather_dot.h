@@ -11,6 +11,11 @@ template <class D>
 struct DotGather {
   using S = typename D::S;
 
+  static std::size_t packed_bytes(std::int64_t tokens, std::int64_t in) {
+    return dot_packed_bytes<D>(tokens, in);
+  }
+  static void pack(const RowsJob& job, std::int64_t group) { dot_pack<D>(job, group); }
+
   // Fetches a line of each row as dot_tile comes to it.
   class Lines {
    public:

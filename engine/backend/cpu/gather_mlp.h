@@ -95,6 +95,7 @@ void gather_mlp_range(const GatherMlpJob& job, std::int64_t range) {
   UnitMlp mlp;
   alignas(64) typename G::X x[kGatherTokens * kUnitRows];
   UnitIds unit = list.next();
+  bool cold = true;
   while (unit.count > 0) {
     const UnitIds following = list.next();
     const RowList up_rows(up.w, unit, 0);
@@ -102,13 +103,14 @@ void gather_mlp_range(const GatherMlpJob& job, std::int64_t range) {
     const RowList next_rows(gated ? up.gate : up.w, following, 0);
     if (gated) {
       const RowList gate_rows(up.gate, unit, 0);
-      R::sums(up, {&gate_rows, &up_rows, mlp.gate_sums});
+      R::sums(up, {&gate_rows, &up_rows, mlp.gate_sums, cold});
     }
-    R::sums(up, {&up_rows, &down_rows, mlp.sums});
+    R::sums(up, {&up_rows, &down_rows, mlp.sums, cold && !gated});
     unit_hidden<R, G>(up, unit, mlp, x);
     drop_zero_rows(up.x.rows, unit, x);
     if (unit.count > 0) G::add({&down, &unit, x, &next_rows, partial, 0, down.w.cols});
     unit = following;
+    cold = false;
   }
 }
 
@@ -131,11 +133,13 @@ void gather_project_range(const ProjectJob& job, std::int64_t range, std::int64_
   alignas(64) typename G::X x[kGatherTokens * kUnitRows];
   UnitIds unit;
   UnitIds following;
+  bool cold = true;
   const auto flush = [&] {
     if (unit.count > 0) {
       const RowList next_rows(job.w, following, begin);
       pick_inputs<G>(job, unit, x);
-      G::add({&job, &unit, x, &next_rows, partial, begin, end});
+      G::add({&job, &unit, x, &next_rows, partial, begin, end, cold});
+      cold = false;
     }
     unit = following;
     following.count = 0;
@@ -204,7 +208,8 @@ void gated_rows(const RowsJob& job, std::int64_t begin, std::int64_t end) {
 
 template <class R, class G>
 constexpr GatherKernel gather_kernel() {
-  return {gather_mlp_range<R, G>, gather_project_range<G>, gated_rows<R, typename G::S>};
+  return {R::packed_bytes, R::pack, gather_mlp_range<R, G>, gather_project_range<G>,
+          gated_rows<R, typename G::S>};
 }
 
 }  // namespace

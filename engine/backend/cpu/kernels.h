@@ -112,6 +112,9 @@ inline constexpr std::int64_t kGatherTokens = 64;
 inline constexpr std::int64_t kSetWord = 32;  // ids of a block; ranges begin at multiples of it
 
 struct GatherKernel {
+  // As of RowsKernel, for the jobs of the functions below that have rows.
+  std::size_t (*packed_bytes)(std::int64_t tokens, std::int64_t in) = nullptr;
+  void (*pack)(const RowsJob& job, std::int64_t group) = nullptr;
   // The partial of one range of neurons, from their records.
   void (*mlp_range)(const GatherMlpJob& job, std::int64_t range) = nullptr;
   // As ProjectKernel::range, without the rows whose inputs are zero.

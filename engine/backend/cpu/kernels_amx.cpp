@@ -28,7 +28,7 @@ constexpr CpuKernels table() {
   kernels.rows[static_cast<int>(DType::kBF16)] = {rows_packed_bytes, rows_pack, rows_run};
   kernels.project[static_cast<int>(DType::kBF16)] = project_kernel<AmxProject>();
   kernels.gather[static_cast<int>(DType::kBF16)] = gather_kernel<AmxGatherRows, AmxGather>();
-  kernels.predict = predict_kernel<PredictAmx>();
+  kernels.predict = PredictAmx::kernel();
   return kernels;
 }
 

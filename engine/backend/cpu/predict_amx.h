@@ -8,7 +8,7 @@
 namespace dejavu {
 namespace {
 
-struct PredictAmx {
+struct PredictTiles {
   using I = Avx512Int;
   static constexpr std::int64_t kInputs = 64;  // of a step
 
@@ -117,6 +117,7 @@ struct PredictAmx {
         static_cast<const char*>(rows.packed) + block.token / kPackTokens * tile_bytes(rows);
     const std::int64_t first = block.row + row;
     const std::int64_t some = smaller(kTileRows, rows.rows - first);
+    const std::int64_t ahead = distance(rows.in);
     alignas(64) std::int8_t staged[kTileRows][kInputs];
     _tile_zero(0);
     _tile_zero(1);
@@ -129,7 +130,7 @@ struct PredictAmx {
       std::int64_t stride = rows.in;
       const std::int64_t inputs = smaller(kInputs, rows.in - step * kInputs);
       for (int r = 0; r < kTileRows; ++r) {
-        _mm_prefetch(w + r * stride + kAhead, _MM_HINT_T0);
+        _mm_prefetch(w + r * stride + ahead, _MM_HINT_T0);
       }
       if (some < kTileRows || inputs < kInputs) {
         stage(w, rows.in, some, inputs, staged);
@@ -163,7 +164,8 @@ struct PredictAmx {
       put_sums(upper, lower, n, block.sums + kPackTokens * kSetWord + row);
     }
   }
-  static constexpr std::int64_t kAhead = 1024;
+  // Short rows follow each other: what comes 32 to 64 rows later is what is read next.
+  static std::int64_t distance(std::int64_t in) { return in <= 1024 ? 4096 : 512; }
 
   // [row][token] to [token][row].
   static void put_sums(const std::int32_t* upper, const std::int32_t* lower, std::int64_t n,
@@ -187,6 +189,30 @@ struct PredictAmx {
           to[r], r < rows ? _mm512_maskz_loadu_epi8(mask, w + r * stride) : _mm512_setzero_si512());
     }
   }
+};
+
+// Tiles of one or two tokens are mostly empty: those take dot products. The sums are the same.
+struct PredictAmx {
+  using One = PredictDot<Avx512Int>;
+  static bool few(const PredictRows& rows) { return rows.tokens <= 2; }
+
+  static std::size_t packed_bytes(std::int64_t tokens, std::int64_t in) {
+    return PredictTiles::packed_bytes(tokens, in);
+  }
+  static void pack(const PredictRows& rows, const float* const* x, std::int64_t group,
+                   bool normalise) {
+    if (few(rows)) return One::pack(rows, x, group, normalise);
+    PredictTiles::pack(rows, x, group, normalise);
+  }
+  static void low(const PredictLowJob& job, std::int64_t begin, std::int64_t end) {
+    if (few(job.rows)) return predict_low<One>(job, begin, end);
+    predict_low<PredictTiles>(job, begin, end);
+  }
+  static void sets(const PredictSetJob& job, std::int64_t begin, std::int64_t end) {
+    if (few(job.rows)) return predict_sets<One>(job, begin, end);
+    predict_sets<PredictTiles>(job, begin, end);
+  }
+  static constexpr PredictKernel kernel() { return {packed_bytes, pack, low, sets}; }
 };
 
 }  // namespace

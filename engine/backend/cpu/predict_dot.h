@@ -12,6 +12,9 @@ struct PredictDot {
   using S = typename I::S;
   using V = typename I::V;
 
+  // Rows follow each other, and short ones are all read before long.
+  static constexpr std::int64_t kAhead = 2048;
+
   struct Setup {
     explicit Setup(const PredictRows& /*rows*/) {}
   };
@@ -47,7 +50,9 @@ struct PredictDot {
       const auto left = smaller(I::kInputs, rows.in - k);
 #pragma GCC unroll 4
       for (int r = 0; r < 4; ++r) {
-        _mm_prefetch(reinterpret_cast<const char*>(w[r] + k) + 512, _MM_HINT_T0);
+        if (k % 64 == 0) {
+          _mm_prefetch(reinterpret_cast<const char*>(w[r] + k) + kAhead, _MM_HINT_T0);
+        }
         const V weight = left == I::kInputs ? I::widen(w[r] + k) : I::widen(w[r] + k, left);
 #pragma GCC unroll 4
         for (int t = 0; t < N; ++t) {

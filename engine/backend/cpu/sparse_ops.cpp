@@ -148,7 +148,7 @@ void CpuBackend::sparse_mlp(const SparseMlpArgs& args, StreamId /*stream*/) {
     job.up.threshold = up.threshold;
     job.up.mask = up.mask;
     if (up.mask.words != nullptr) job.up.mask.words += first * up.mask.stride;
-    pack_rows(job.up);
+    pack_rows(kernel, job.up);
     job.down.x = job.up.x;
     job.down.w = args.down;
     job.down.y = {sums.row(first), DType::kF32, tokens, sums.cols, sums.stride};
