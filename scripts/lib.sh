@@ -1,12 +1,18 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034 # used by who sources this
-# What serve.sh and test.sh share. Sourced, with the repository root as the working directory.
+# What serve.sh, test.sh and the image builds share. Sourced, with the repository root as the working directory.
 
 build_packages=(
   ca-certificates cmake curl g++ git ninja-build pkg-config
   catch2 libboost1.81-dev libcli11-dev libexpected-dev libgrpc++-dev libgrpc-dev libpcre2-dev
   libprotobuf-dev libspdlog-dev libssl-dev libtomlplusplus-dev libutf8proc-dev nlohmann-json3-dev
   prometheus-cpp-dev protobuf-compiler protobuf-compiler-grpc
+)
+
+# What the built daemon links against, for images and packages.
+runtime_packages=(
+  libfmt9 libpcre2-8-0 libprometheus-cpp-core1.0 libspdlog1.10 libssl3 libstdc++6
+  libtomlplusplus3 libutf8proc2 zlib1g
 )
 
 say() { printf '\n== %s\n' "$*"; }

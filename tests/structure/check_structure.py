@@ -55,9 +55,7 @@ ALLOWED = {
     "server/load": ["engine/core/"],
     "server": ["engine/", "config/", "server/", "bench/", "sparsity/"],
     "bench": ["engine/", "sparsity/", "bench/"],
-    "tests": [
-        "engine/", "sparsity/", "config/", "server/", "proto/", "dejavu/", "tests/", "bench/"
-    ],
+    "tests": ["engine/", "sparsity/", "config/", "server/", "proto/", "dejavu/", "tests/", "bench/"],
 }
 # Folder → prefixes it must not name, although a prefix above allows them.
 FORBIDDEN = {
