@@ -139,23 +139,9 @@ struct AmxGather {
   };
 
   static void add(const Add& unit) {
-    constexpr std::int64_t kFewTokens = 4;
     if (unit.job->x.rows == 1) return AmxGatherOne::add(unit);
-    if (unit.job->x.rows <= kFewTokens) {
-      constexpr unsigned kFlushDenormals = 0x8040;  // as tiles do
-      const unsigned control = _mm_getcsr();
-      _mm_setcsr(control | kFlushDenormals);
-      for_blocks(unit, add_to_few);
-      _mm_setcsr(control);
-    } else {
-      const auto rows = static_cast<int>(smaller(kTileRows, unit.job->x.rows));
-      const TileShapes shapes(rows, kTileRows);
-      for_blocks(unit, add_to_many);
-    }
-  }
-
-  template <class AddBlock>
-  static void for_blocks(const Add& unit, const AddBlock& add_block) {
+    const auto rows = static_cast<int>(smaller(kTileRows, unit.job->x.rows));
+    const TileShapes shapes(rows, kTileRows);
     const UnitIds& ids = *unit.unit;
     const RowList list(unit.job->w, ids, unit.begin);
     Block block{&ids, &list, 0, 0};
@@ -172,57 +158,7 @@ struct AmxGather {
     }
   }
 
-  // Even and odd columns of 32 apart.
-  struct Columns {
-    __m512 even = _mm512_setzero_ps();
-    __m512 odd = _mm512_setzero_ps();
-    void add(float x, __m512i w) {
-      const __m512i high = _mm512_set1_epi32(static_cast<int>(0xffff0000U));
-      const __m512 value = _mm512_set1_ps(x);
-      even = _mm512_fmadd_ps(value, _mm512_castsi512_ps(_mm512_slli_epi32(w, 16)), even);
-      odd = _mm512_fmadd_ps(value, _mm512_castsi512_ps(_mm512_and_si512(w, high)), odd);
-    }
-  };
-
-  static void add_to_few(const Add& unit, const Block& block, const ListAhead& ahead) {
-    // Even inputs first, then the odd ones.
-    const char* rows[kSetWord];
-    float x[4][kSetWord];
-    int evens = 0;
-    int count = 0;
-    for (const int odd : {0, 1}) {
-      for (int i = block.first; i < block.last; ++i) {
-        if (block.unit->ids[i] % 2 != odd) continue;
-        rows[count] = block.list->rows[i];
-        for (std::int64_t t = 0; t < unit.job->x.rows; ++t) {
-          const std::uint32_t bits = static_cast<std::uint32_t>(unit.x[t * kUnitRows + i]) << 16;
-          __builtin_memcpy(&x[t][count], &bits, sizeof bits);
-        }
-        ++count;
-      }
-      if (odd == 0) evens = count;
-    }
-    for (std::int64_t column = unit.begin; column < unit.end; column += 32) {
-      const std::int64_t offset = (column - unit.begin) * 2;
-      ahead.fetch(offset);
-      const auto columns = [&](int i) {
-        return AmxProject::columns(reinterpret_cast<const X*>(rows[i] + offset), unit.end - column);
-      };
-      for (std::int64_t t = 0; t < unit.job->x.rows; ++t) {
-        Columns from_even;
-        Columns from_odd;
-        for (int i = 0; i < evens; ++i) from_even.add(x[t][i], columns(i));
-        for (int i = evens; i < count; ++i) from_odd.add(x[t][i], columns(i));
-        const __m512 even = S::add(from_even.even, from_odd.even);
-        const __m512 odd = S::add(from_even.odd, from_odd.odd);
-        float* to = unit.partial + t * unit.job->partial_stride + column;
-        S::store(to, S::add(S::load(to), _mm512_unpacklo_ps(even, odd)));
-        S::store(to + S::kWidth, S::add(S::load(to + S::kWidth), _mm512_unpackhi_ps(even, odd)));
-      }
-    }
-  }
-
-  static void add_to_many(const Add& unit, const Block& block, const ListAhead& ahead) {
+  static void add_block(const Add& unit, const Block& block, const ListAhead& ahead) {
     const ProjectJob& job = *unit.job;
     const char* rows[kTileInputs] = {};
     alignas(64) X x[kGatherTokens][kTileInputs] = {};
