@@ -5,6 +5,27 @@
 #include <stdexcept>
 
 namespace dejavu {
+namespace {
+
+int level_in(SparsityMode mode, const SparsityChoice& choice) {
+  return choice.mode == mode ? choice.level : -1;
+}
+
+int& count_of(SparsityMode mode, SparsityCounts& counts) {
+  switch (mode) {
+    case SparsityMode::kExact:
+      return counts.exact;
+    case SparsityMode::kThreshold:
+      return counts.threshold;
+    case SparsityMode::kLookahead:
+      return counts.lookahead;
+    case SparsityMode::kDense:
+      break;
+  }
+  return counts.dense;
+}
+
+}  // namespace
 
 ModelDriver::ModelDriver(Transformer& model, Backend& backend, int pages)
     : model_(model), backend_(backend) {
@@ -43,6 +64,9 @@ std::vector<std::vector<float>> ModelDriver::step(const std::vector<Feed>& feeds
   std::vector<std::int32_t> slots;
   std::vector<std::int32_t> query_start{0};
   std::vector<std::int32_t> context_length;
+  std::vector<std::int32_t> threshold_level;
+  std::vector<std::int32_t> lookahead_level;
+  SparsityCounts counts;
   std::size_t stride = 1;
   for (const Feed& feed : feeds) {
     Sequence& sequence = sequences_[static_cast<std::size_t>(feed.sequence)];
@@ -50,6 +74,9 @@ std::vector<std::vector<float>> ModelDriver::step(const std::vector<Feed>& feeds
       ids.push_back(token);
       positions.push_back(sequence.length);
       slots.push_back(slot(sequence, sequence.length++));
+      threshold_level.push_back(level_in(SparsityMode::kThreshold, feed.choice));
+      lookahead_level.push_back(level_in(SparsityMode::kLookahead, feed.choice));
+      ++count_of(feed.choice.mode, counts);
     }
     query_start.push_back(static_cast<std::int32_t>(ids.size()));
     context_length.push_back(sequence.length);
@@ -74,9 +101,15 @@ std::vector<std::vector<float>> ModelDriver::step(const std::vector<Feed>& feeds
   batch.context_length = upload(context_length);
   batch.page_table = upload(page_table);
   batch.page_table_stride = static_cast<int>(stride);
+  batch.threshold_level = upload(threshold_level);
+  batch.lookahead_level = upload(lookahead_level);
+  batch.sparsity = counts;
   batch.logit_rows = batch.tokens;
   batch.logit_tokens = upload(logit_tokens);
+  std::vector<TokenDensity> densities(ids.size());
+  if (sparsity_ != nullptr) sparsity_->begin_step(batch);
   const ConstMatrix logits = model_.forward(batch, cache_);
+  if (sparsity_ != nullptr) sparsity_->end_step(densities);
 
   std::vector<std::vector<float>> rows(ids.size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -86,6 +119,7 @@ std::vector<std::vector<float>> ModelDriver::step(const std::vector<Feed>& feeds
   }
   if (const Status done = backend_.synchronize(StreamId::kMain); !done)
     throw std::runtime_error(done.error().message);
+  if (sparsity_ != nullptr) sparsity_->step_ended();
   uploads_.clear();
   return rows;
 }

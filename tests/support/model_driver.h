@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/model/step_sparsity.h"
 #include "engine/model/transformer.h"
 
 namespace dejavu {
@@ -15,11 +16,15 @@ class ModelDriver {
   // Room for `pages` pages in all.
   ModelDriver(Transformer& model, Backend& backend, int pages);
 
+  // Called around the layers of each step, as the engine calls it.
+  void attach(StepSparsity* sparsity) { sparsity_ = sparsity; }
+
   int add_sequence();
 
   struct Feed {
     int sequence = 0;
     std::vector<std::int32_t> tokens;
+    SparsityChoice choice = {};
   };
   // Runs one step and returns the logits of every token fed, in order: [tokens][vocab].
   std::vector<std::vector<float>> step(const std::vector<Feed>& feeds);
@@ -38,6 +43,7 @@ class ModelDriver {
 
   Transformer& model_;
   Backend& backend_;
+  StepSparsity* sparsity_ = nullptr;
   KvCache cache_;
   int pages_used_ = 0;
   std::vector<Sequence> sequences_;
