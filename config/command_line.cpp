@@ -23,6 +23,7 @@ constexpr std::array kCommands = {
     CommandSpec{kGenerate, "generate", "continue a prompt on the terminal"},
     CommandSpec{kBench, "bench", "measure decode and prefill speed"},
     CommandSpec{kAnalyze, "analyze", "find out how contextually sparse a model is"},
+    CommandSpec{kEvaluate, "eval", "measure what each sparsity mode costs in quality"},
     CommandSpec{kHealth, "health", "ask a running daemon how it is; exit 0 when it is ready"},
 };
 constexpr CommandSpec kBenchServeSpec{kBenchServe, "serve", "measure a running daemon under load"};

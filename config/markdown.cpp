@@ -10,7 +10,8 @@ struct CommandName {
 };
 constexpr CommandName kCommandNames[] = {{kServe, "serve"},     {kGenerate, "generate"},
                                          {kBench, "bench"},     {kBenchServe, "bench serve"},
-                                         {kAnalyze, "analyze"}, {kHealth, "health"}};
+                                         {kAnalyze, "analyze"}, {kEvaluate, "eval"},
+                                         {kHealth, "health"}};
 
 std::string code(const std::string& text) { return text.empty() ? text : '`' + text + '`'; }
 

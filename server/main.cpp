@@ -16,9 +16,9 @@ struct CommandEntry {
   dejavu::Result<int> (*run)(const dejavu::CommandLine&);
 };
 constexpr CommandEntry kCommands[] = {
-    {dejavu::kServe, dejavu::run_serve},   {dejavu::kGenerate, dejavu::run_generate},
-    {dejavu::kBench, dejavu::run_bench},   {dejavu::kBenchServe, dejavu::run_bench_serve},
-    {dejavu::kAnalyze, dejavu::run_analyze},
+    {dejavu::kServe, dejavu::run_serve},     {dejavu::kGenerate, dejavu::run_generate},
+    {dejavu::kBench, dejavu::run_bench},     {dejavu::kBenchServe, dejavu::run_bench_serve},
+    {dejavu::kAnalyze, dejavu::run_analyze}, {dejavu::kEvaluate, dejavu::run_eval},
     {dejavu::kHealth, dejavu::run_health},
 };
 
