@@ -37,7 +37,8 @@ mount -t devpts devpts "$root/dev/pts"
 say "The checkout"
 git ls-files -z | tar --null -T - -c | tar -x -C "$(mkdir -p "$root/dejavu" && echo "$root/dejavu")"
 
-inside() { chroot "$root" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@"; }
+bare=(/usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin)
+inside() { chroot "$root" "${bare[@]}" "$@"; }
 started=$(date +%s)
 inside /dejavu/scripts/serve.sh --build-only
 say "Built from nothing in $(($(date +%s) - started)) s; once more, which must be quick:"
@@ -46,7 +47,8 @@ inside /dejavu/scripts/serve.sh --build-only
 say "Second run: $(($(date +%s) - started)) s"
 
 log=$root/serve.log
-inside /dejavu/scripts/serve.sh --port 18000 --grpc-port 15051 >"$log" 2>&1 &
+# Not through inside(): a function in the background is a shell of its own, and would take the SIGTERM.
+chroot "$root" "${bare[@]}" /dejavu/scripts/serve.sh --port 18000 --grpc-port 15051 >"$log" 2>&1 &
 daemon=$!
 for _ in $(seq 300); do
   if grep -q 'try ' "$log"; then break; fi
