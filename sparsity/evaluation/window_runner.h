@@ -29,6 +29,10 @@ class WindowRunner {
   // host, valid until the next call.
   Result<std::span<const float>> run(const TokenWindow& window, const SparsityChoice& choice);
 
+  // The step of one window, for who runs it layer by layer over cache(); valid until the next call.
+  StepBatch make_batch(const TokenWindow& window, const SparsityChoice& choice);
+  const KvCache& cache() const { return cache_; }
+
   // Of the last run, one a token; dense without a StepSparsity.
   std::span<const TokenDensity> densities() const { return densities_; }
 
@@ -36,7 +40,6 @@ class WindowRunner {
 
  private:
   WindowRunner(Transformer& model, Backend& backend) : model_(model), backend_(backend) {}
-  StepBatch make_batch(const TokenWindow& window, const SparsityChoice& choice);
 
   Transformer& model_;
   Backend& backend_;
