@@ -8,6 +8,7 @@
 
 #include "server/admin/logging.h"
 #include "server/admin/metrics.h"
+#include "server/admin/sparsity_events.h"
 #include "server/admin/stats_logger.h"
 #include "server/events.h"
 #include "server/grpc/grpc_server.h"
@@ -32,6 +33,12 @@ std::string authority(const std::string& host, int port) {
 std::string reachable(const std::string& host) {
   if (host == "0.0.0.0") return "127.0.0.1";
   return host == "::" ? "::1" : host;
+}
+
+std::string describe_sparsity(const SparsityStatus& status) {
+  std::string text(sparsity_mode_name(status.mode));
+  if (status.target_recall > 0) text += fmt::format(" at target recall {}", status.target_recall);
+  return text + ": " + status.reason;
 }
 
 class Daemon {
@@ -64,6 +71,7 @@ class Daemon {
     }
     set_state(ServiceState::kReady);
     log_ready();
+    const SparsityEventLogger events([this] { return stack_.sparsity->status(); });
     const StatsLogger stats(*metrics_, [this] { return stack_.engine->stats(); });
     return serve();
   }
@@ -95,9 +103,10 @@ class Daemon {
                            events_.post(Event::kFatal);
                          });
     engine.start();
-    if (const Status warm = warm_up(engine); !warm) return warm;
+    if (const Status warm = warm_up(engine, stack_.sparsity->standard()); !warm) return warm;
     if (const Status attached = service_->attach(stack_.parts(config_)); !attached) return attached;
     metrics_->set_stats_source([&engine] { return engine.stats(); });
+    metrics_->set_sparsity_source([this] { return stack_.sparsity->status(); });
     const Transformer& model = engine.model();
     metrics_->set_model_info(config_.service.served_model_names.front(),
                              std::string(dtype_name(model.dtype())), stack_.backend->info().device,
@@ -127,6 +136,7 @@ class Daemon {
          fmt::format("{} tokens: {:.1f} requests of the full length of {}", tokens,
                      static_cast<double>(tokens) / engine.max_model_len(), engine.max_model_len())},
         {"sampling", service_->describe_defaults()},
+        {"sparsity", describe_sparsity(stack_.sparsity->status())},
         {"options", options.empty() ? "all defaults" : options},
         {"http", url}};
     if (grpc_) block["grpc"] = authority(host(), grpc_->port());
@@ -183,6 +193,7 @@ class Daemon {
     if (grpc_) grpc_->stop();
     http_->stop();
     metrics_->set_stats_source({});
+    metrics_->set_sparsity_source({});
     spdlog::info("stopped");
   }
 

@@ -35,6 +35,7 @@ GenerationService::Parts ModelStack::parts(const Config& config) const {
   const ModelConfig& model = engine->model().config();
   GenerationService::Parts parts;
   parts.engine = engine.get();
+  parts.sparsity = sparsity.get();
   parts.tokenizer = text.tokenizer;
   parts.chat_template = text.chat_template;
   parts.bos_token = text.bos_token;
@@ -47,12 +48,30 @@ GenerationService::Parts ModelStack::parts(const Config& config) const {
 }
 
 Result<ModelLocation> check_model_options(const Config& config) {
-  const SparsityDefault mode = config.sparsity.mode;
-  if (mode != SparsityDefault::kAuto && mode != SparsityDefault::kDense) {
-    return invalid("--sparsity: this mode is not available yet; use auto or dense", "sparsity");
-  }
   return locate_model(config.model.model);
 }
+
+namespace {
+
+// With the artifact that the options name, or the one beside the model if there is one.
+Result<std::unique_ptr<SparsityRuntime>> make_sparsity(const SparsityOptions& options,
+                                                       const std::filesystem::path& model) {
+  SparsityRuntime::Parts parts;
+  parts.options = options;
+  std::filesystem::path directory = options.artifact_directory;
+  if (directory.empty()) directory = model / "sparsity";
+  if (!options.artifact_directory.empty() || std::filesystem::is_directory(directory)) {
+    const auto fingerprint = model_fingerprint(model);
+    if (!fingerprint) return tl::unexpected(fingerprint.error());
+    auto artifact = load_artifact(directory, *fingerprint);
+    if (!artifact) return tl::unexpected(artifact.error());
+    parts.artifact = *std::move(artifact);
+    parts.artifact_directory = directory.string();
+  }
+  return std::make_unique<SparsityRuntime>(std::move(parts));
+}
+
+}  // namespace
 
 Result<ModelStack> load_model(const Config& config, const ModelLocation& location) {
   ModelStack stack;
@@ -77,19 +96,27 @@ Result<ModelStack> load_model(const Config& config, const ModelLocation& locatio
         stack.text.chat_template_problem);
   }
 
+  auto sparsity = make_sparsity(config.sparsity, location.directory);
+  if (!sparsity) return tl::unexpected(sparsity.error());
+  stack.sparsity = *std::move(sparsity);
+
+  TransformerOptions options = transformer_options(config);
+  options.layers = stack.sparsity.get();
   LoadProgressDisplay display(location.name);
   auto model =
-      Transformer::load(location.directory, *stack.backend, transformer_options(config),
+      Transformer::load(location.directory, *stack.backend, options,
                         [&](std::size_t done, std::size_t total) { display.update(done, total); });
   display.finish();
   if (!model) return tl::unexpected(model.error());
-  auto engine = Engine::create(*stack.backend, *std::move(model), config.engine);
+  if (const Status ready = stack.sparsity->prepare(); !ready) return tl::unexpected(ready.error());
+  auto engine =
+      Engine::create(*stack.backend, *std::move(model), config.engine, stack.sparsity.get());
   if (!engine) return tl::unexpected(engine.error());
   stack.engine = *std::move(engine);
   return stack;
 }
 
-Status warm_up(Engine& engine) {
+Status warm_up(Engine& engine, const SparsityChoice& sparsity) {
   // Two prompt chunks or more: the first is small, and what it shows sizes the others.
   constexpr int kPromptTokens = 96;
   constexpr int kTokens = 4;
@@ -100,6 +127,7 @@ Status warm_up(Engine& engine) {
   SequenceRequest request;
   request.prompt.assign(static_cast<std::size_t>(prompt_tokens),
                         std::clamp(model.bos_token_id, 0, model.vocab_size - 1));
+  request.sparsity = sparsity;
   request.sampling.temperature = 0.0F;
   request.sampling.ignore_eos = true;
   request.sampling.max_tokens = tokens;

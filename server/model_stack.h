@@ -9,19 +9,21 @@
 #include "engine/engine.h"
 #include "server/generation_service.h"
 #include "server/model_files.h"
+#include "sparsity/runtime.h"
 
 namespace dejavu {
 
 struct ModelStack {
   ModelLocation location;
   ModelText text;
-  std::unique_ptr<Backend> backend;  // outlives the engine
+  std::unique_ptr<Backend> backend;           // outlives the engine
+  std::unique_ptr<SparsityRuntime> sparsity;  // outlives the engine
   std::unique_ptr<Engine> engine;
 
   GenerationService::Parts parts(const Config& config) const;
 };
 
-// Checks that need no loading: options this version does not have, and where the model is.
+// Checks that need no loading: where the model is.
 Result<ModelLocation> check_model_options(const Config& config);
 
 TransformerOptions transformer_options(const Config& config);
@@ -30,7 +32,8 @@ TransformerOptions transformer_options(const Config& config);
 // shows progress.
 Result<ModelStack> load_model(const Config& config, const ModelLocation& location);
 
-// Generates a few tokens, so that the first request finds everything touched and sized.
-Status warm_up(Engine& engine);
+// Generates a few tokens as `sparsity` says, so that the first request finds everything touched and
+// sized.
+Status warm_up(Engine& engine, const SparsityChoice& sparsity = {});
 
 }  // namespace dejavu

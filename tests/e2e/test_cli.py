@@ -73,7 +73,6 @@ def test_version_and_help():
         (["serv"], r"did you mean serve\?"),
         ([], r"dejavu --help"),
         (["serve", "--dtype", "int8"], r"--dtype.*auto\|float32\|bfloat16\|float16"),
-        (["serve", "--sparsity", "exact"], r"--sparsity.*not available yet"),
         (["serve", "--device", "cuda"], r"cuda|CUDA|GPU"),
         (["serve", "no/such/model"], r"no/such/model"),
         (
