@@ -184,6 +184,7 @@ def test_reflection_shows_the_service(channel):
         "Tokenize",
         "Detokenize",
         "GetServerInfo",
+        "GetSparsity",
     }
 
 
