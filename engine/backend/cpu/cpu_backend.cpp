@@ -25,7 +25,7 @@ constexpr int kAttentionRows = 64;
 // Elements below which waking the workers costs more than the work.
 constexpr std::int64_t kSmallWork = 8192;
 constexpr std::int64_t kMaxRanges = 16;
-constexpr std::int64_t kMinRangeInputs = 512;
+constexpr std::int64_t kMinRangeInputs = 256;
 constexpr std::int64_t kRangeColumns = 2048;
 // Narrower where rows are left out: ranges then differ in work.
 constexpr std::int64_t kSkipColumns = 1024;
