@@ -46,7 +46,7 @@ TEST_CASE("a request gets the mode and level it names, or the server's", "[modes
   CHECK_THAT(refused(*modes, {"dense", 0.99}), Catch::Contains("no levels"));
 }
 
-TEST_CASE("--sparsity-allow bounds what a request may choose", "[modes]") {
+TEST_CASE("sparsity-allow bounds what a request may choose", "[modes]") {
   const ModelConfig config = tiny_opt();
   const Artifact artifact = random_artifact(config, {});
   SparsityOptions options;

@@ -65,7 +65,7 @@ TEST_CASE("a dense layer reads everything for lookahead tokens, but skips zeros 
   CHECK(choose_mlp_method(input) == MlpMethod::kSkipZeros);
 }
 
-TEST_CASE("--max-density has the last word", "[policy]") {
+TEST_CASE("max-density has the last word", "[policy]") {
   PolicyInput input = sparse_step();
   input.max_density = 0.2;
   CHECK(choose_mlp_method(input) == MlpMethod::kGather);
