@@ -22,6 +22,7 @@ constexpr std::array kCommands = {
     CommandSpec{kServe, "serve", "start the daemon"},
     CommandSpec{kGenerate, "generate", "continue a prompt on the terminal"},
     CommandSpec{kBench, "bench", "measure decode and prefill speed"},
+    CommandSpec{kCalibrate, "calibrate", "train predictors for a model and write its artifact"},
     CommandSpec{kAnalyze, "analyze", "find out how contextually sparse a model is"},
     CommandSpec{kEvaluate, "eval", "measure what each sparsity mode costs in quality"},
     CommandSpec{kHealth, "health", "ask a running daemon how it is; exit 0 when it is ready"},

@@ -15,6 +15,7 @@
 #include "server/http/options.h"
 #include "server/load/options.h"
 #include "server/options.h"
+#include "sparsity/calibration/options.h"
 #include "sparsity/evaluation/options.h"
 #include "sparsity/options.h"
 
@@ -41,6 +42,7 @@ struct Config {
   SparsityOptions sparsity;
   TextOptions text;
   EvaluationOptions evaluation;
+  CalibrationOptions calibration;
   ServiceOptions service;
   HttpOptions http;
   GrpcOptions grpc;

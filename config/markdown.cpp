@@ -8,10 +8,10 @@ struct CommandName {
   Command command;
   std::string_view name;
 };
-constexpr CommandName kCommandNames[] = {{kServe, "serve"},     {kGenerate, "generate"},
-                                         {kBench, "bench"},     {kBenchServe, "bench serve"},
-                                         {kAnalyze, "analyze"}, {kEvaluate, "eval"},
-                                         {kHealth, "health"}};
+constexpr CommandName kCommandNames[] = {{kServe, "serve"},         {kGenerate, "generate"},
+                                         {kBench, "bench"},         {kBenchServe, "bench serve"},
+                                         {kAnalyze, "analyze"},     {kEvaluate, "eval"},
+                                         {kCalibrate, "calibrate"}, {kHealth, "health"}};
 
 std::string code(const std::string& text) { return text.empty() ? text : '`' + text + '`'; }
 

@@ -25,6 +25,7 @@ enum Command : unsigned {
   kHealth = 1U << 4U,
   kAnalyze = 1U << 6U,
   kEvaluate = 1U << 7U,
+  kCalibrate = 1U << 8U,
 };
 
 // How a value is written and which field it fills. Each accessor names one field of Config.
@@ -95,7 +96,7 @@ struct OptionSpec {
 std::span<const OptionSpec> option_table();
 
 inline constexpr unsigned kEveryCommand =
-    kServe | kGenerate | kBench | kBenchServe | kHealth | kAnalyze | kEvaluate;
+    kServe | kGenerate | kBench | kBenchServe | kHealth | kAnalyze | kEvaluate | kCalibrate;
 
 // "--max-num-seqs", or "MODEL".
 std::string flag_name(const OptionSpec& spec);

@@ -14,7 +14,7 @@ inline constexpr std::int64_t kAnyInt = std::numeric_limits<int>::max();
 inline constexpr double kAnyNumber = std::numeric_limits<double>::max();
 inline constexpr unsigned kLoadsModel = kServe | kGenerate;
 inline constexpr unsigned kComputes = kLoadsModel | kBench;
-inline constexpr unsigned kReadsText = kAnalyze | kEvaluate;
+inline constexpr unsigned kReadsText = kAnalyze | kEvaluate | kCalibrate;
 inline constexpr unsigned kUsesDevice = kComputes | kReadsText;
 inline constexpr unsigned kTalks = kBenchServe | kHealth;
 
@@ -35,12 +35,13 @@ ChoiceField choice(std::vector<std::string_view> names) {
           }};
 }
 
-std::vector<OptionSpec> model_options();     // the model and where it is computed
-std::vector<OptionSpec> sparsity_options();  // contextual sparsity
-std::vector<OptionSpec> daemon_options();    // the servers, limits and logs
-std::vector<OptionSpec> generate_options();  // sampling of `dejavu generate`
-std::vector<OptionSpec> bench_options();     // the step benchmark
-std::vector<OptionSpec> text_options();      // commands that read text
-std::vector<OptionSpec> client_options();    // commands that talk to a daemon, and their output
+std::vector<OptionSpec> model_options();        // the model and where it is computed
+std::vector<OptionSpec> sparsity_options();     // contextual sparsity
+std::vector<OptionSpec> daemon_options();       // the servers, limits and logs
+std::vector<OptionSpec> generate_options();     // sampling of `dejavu generate`
+std::vector<OptionSpec> bench_options();        // the step benchmark
+std::vector<OptionSpec> calibration_options();  // training predictors
+std::vector<OptionSpec> text_options();         // commands that read text
+std::vector<OptionSpec> client_options();       // commands that talk to a daemon, and their output
 
 }  // namespace dejavu

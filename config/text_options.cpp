@@ -15,17 +15,18 @@ std::vector<OptionSpec> text_options() {
                           {"dense", "exact", "threshold", "lookahead"}},
        .help = "modes to compare with dense, as far as the model and its artifact have them"},
       {.name = "target-recall",
-       .commands = kEvaluate,
+       .commands = kEvaluate | kCalibrate,
        .field = ListField{at<&Config::evaluation, &EvaluationOptions::target_recalls>},
-       .help = "levels of the artifact, as 0.95,0.99; default: every one"},
+       .help = "levels of the artifact, as 0.95,0.99; default: every one (calibrate: six)"},
       {.name = "max-tokens",
        .commands = kReadsText,
        .field = IntField{at<&Config::text, &TextOptions::max_tokens>, 0, kAnyInt},
-       .help = "tokens of the text to use, in windows of 512; 0: analyze 8192, eval 49152"},
+       .help = "tokens of the text to use, in windows of 512; 0: analyze 8192, eval 49152, "
+               "calibrate 262144 (full: 1048576)"},
       {.name = "out",
        .commands = kReadsText,
        .field = TextField{at<&Config::text, &TextOptions::out_directory>},
-       .help = "folder for charts (SVG)"},
+       .help = "folder for charts (SVG); calibrate: for the artifact"},
   };
 }
 

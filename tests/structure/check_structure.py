@@ -25,6 +25,7 @@ OPTIONS_HEADERS = [
     "server/grpc/options.h",
     "server/http/options.h",
     "server/load/options.h",
+    "sparsity/calibration/options.h",
     "sparsity/evaluation/options.h",
     "sparsity/options.h",
 ]
