@@ -137,8 +137,8 @@ void Session::take_head(const Connection::Parser& parser) {
   request_.method = std::string(head.method_string());
   for (const auto& field : head)
     request_.headers.emplace_back(lower(field.name_string()), std::string(field.value()));
-  request_.has_body = parser.is_header_done() &&
-                      (parser.chunked() || parser.content_length().value_or(0) > 0);
+  request_.has_body =
+      parser.is_header_done() && (parser.chunked() || parser.content_length().value_or(0) > 0);
   request_.request_id = request_id_or_new(request_.header("x-request-id"));
   request_.trace_id = trace_id_of(request_.header("traceparent"));
   http_1_0_ = head.version() < 11;
