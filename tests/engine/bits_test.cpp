@@ -1,6 +1,7 @@
 // On the CPU an answer is the same to the bit whatever surrounds it: batch-mates, prompt chunks,
 // prefix hits, threads, launch depth, preemption. Bits are those of the log-probabilities, which
 // follow from every logit. Runs on the demo model.
+#include <atomic>
 #include <bit>
 #include <catch2/catch.hpp>
 #include <random>
@@ -47,15 +48,15 @@ struct DemoEngine {
     engine = std::move(*engine_made);
     engine->set_observers(
         [this](const StepReport& report) {
-          largest_chunk = std::max(largest_chunk, report.prompt_tokens);
+          largest_chunk = std::max(largest_chunk.load(), report.prompt_tokens);
         },
         {});
     engine->start();
   }
 
+  std::atomic<int> largest_chunk{0};  // written by the engine thread alone
   std::unique_ptr<Backend> backend;
   std::unique_ptr<Engine> engine;
-  int largest_chunk = 0;  // written by the engine thread before the answers are read
 };
 
 struct Question {
