@@ -73,6 +73,17 @@ Result<std::unique_ptr<SparsityRuntime>> make_sparsity(const SparsityOptions& op
 
 }  // namespace
 
+Result<std::unique_ptr<Transformer>> load_transformer(const ModelLocation& location,
+                                                      Backend& backend,
+                                                      const TransformerOptions& options) {
+  LoadProgressDisplay display(location.name);
+  auto model =
+      Transformer::load(location.directory, backend, options,
+                        [&](std::size_t done, std::size_t total) { display.update(done, total); });
+  display.finish();
+  return model;
+}
+
 Result<ModelStack> load_model(const Config& config, const ModelLocation& location) {
   ModelStack stack;
   stack.location = location;
@@ -102,11 +113,7 @@ Result<ModelStack> load_model(const Config& config, const ModelLocation& locatio
 
   TransformerOptions options = transformer_options(config);
   options.layers = stack.sparsity.get();
-  LoadProgressDisplay display(location.name);
-  auto model =
-      Transformer::load(location.directory, *stack.backend, options,
-                        [&](std::size_t done, std::size_t total) { display.update(done, total); });
-  display.finish();
+  auto model = load_transformer(location, *stack.backend, options);
   if (!model) return tl::unexpected(model.error());
   if (const Status ready = stack.sparsity->prepare(); !ready) return tl::unexpected(ready.error());
   auto engine =

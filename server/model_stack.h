@@ -28,6 +28,11 @@ Result<ModelLocation> check_model_options(const Config& config);
 
 TransformerOptions transformer_options(const Config& config);
 
+// Transformer::load with its progress shown.
+Result<std::unique_ptr<Transformer>> load_transformer(const ModelLocation& location,
+                                                      Backend& backend,
+                                                      const TransformerOptions& options);
+
 // Reads tokenizer and weights and makes the engine, which is not started. Logs what was chosen and
 // shows progress.
 Result<ModelStack> load_model(const Config& config, const ModelLocation& location);

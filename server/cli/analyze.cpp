@@ -8,7 +8,6 @@
 #include "server/cli/commands.h"
 #include "server/cli/json_file.h"
 #include "server/cli/text_windows.h"
-#include "server/load_progress.h"
 #include "server/model_stack.h"
 #include "sparsity/analysis/analysis_report.h"
 #include "sparsity/evaluation/probe.h"
@@ -35,11 +34,7 @@ Result<int> run_analyze(const CommandLine& line) {
   TransformerOptions options = window_options(kTextWindow);
   options.dtype = transformer_options(config).dtype.value_or(DType::kF32);
   options.layers = &layers;
-  LoadProgressDisplay display(location->name);
-  const auto model =
-      Transformer::load(location->directory, **backend, options,
-                        [&](std::size_t done, std::size_t total) { display.update(done, total); });
-  display.finish();
+  const auto model = load_transformer(*location, **backend, options);
   if (!model) return tl::unexpected(model.error());
 
   const int max_tokens = config.text.max_tokens > 0 ? config.text.max_tokens : kDefaultTokens;

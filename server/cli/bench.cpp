@@ -11,7 +11,6 @@
 #include "engine/backend/factory.h"
 #include "server/cli/commands.h"
 #include "server/cli/json_file.h"
-#include "server/load_progress.h"
 #include "server/model_stack.h"
 
 namespace dejavu {
@@ -35,12 +34,7 @@ Result<std::unique_ptr<Transformer>> make_model(const CommandLine& line, Backend
   }
   const auto location = locate_model(line.config.model.model);
   if (!location) return tl::unexpected(location.error());
-  LoadProgressDisplay display(location->name);
-  auto model =
-      Transformer::load(location->directory, backend, options,
-                        [&](std::size_t done, std::size_t total) { display.update(done, total); });
-  display.finish();
-  return model;
+  return load_transformer(*location, backend, options);
 }
 
 void print_table(const StepBenchResult& result) {

@@ -52,12 +52,7 @@ Result<std::unique_ptr<Transformer>> load(const Workplace& place, const ProbedLa
   TransformerOptions options = window_options(kTextWindow);
   options.dtype = transformer_options(place.config).dtype;
   options.layers = &layers;
-  LoadProgressDisplay display(place.location.name);
-  auto model =
-      Transformer::load(place.location.directory, place.backend, options,
-                        [&](std::size_t done, std::size_t total) { display.update(done, total); });
-  display.finish();
-  return model;
+  return load_transformer(place.location, place.backend, options);
 }
 
 Result<Artifact> train(const Workplace& place, std::span<const TokenWindow> windows,

@@ -8,7 +8,6 @@
 #include "server/cli/commands.h"
 #include "server/cli/json_file.h"
 #include "server/cli/text_windows.h"
-#include "server/load_progress.h"
 #include "server/model_stack.h"
 #include "sparsity/evaluation/evaluate.h"
 #include "sparsity/evaluation/evaluation_report.h"
@@ -121,11 +120,7 @@ Result<int> run_eval(const CommandLine& line) {
   TransformerOptions options = window_options(kTextWindow);
   options.dtype = transformer_options(config).dtype.value_or(DType::kF32);
   options.layers = &layers;
-  LoadProgressDisplay display(location->name);
-  const auto model =
-      Transformer::load(location->directory, **backend, options,
-                        [&](std::size_t done, std::size_t total) { display.update(done, total); });
-  display.finish();
+  const auto model = load_transformer(*location, **backend, options);
   if (!model) return tl::unexpected(model.error());
   if (const Status ready = runtime.prepare(); !ready) return tl::unexpected(ready.error());
   const auto choices = make_choices(line, runtime);

@@ -79,19 +79,9 @@ Question question(unsigned seed, int length, int max_tokens) {
   return q;
 }
 
-// Tokens and the bits of all log-probabilities.
-std::vector<std::uint32_t> bits_of(const Answer& answer) {
+std::vector<std::uint32_t> whole_bits_of(const Answer& answer) {
   REQUIRE(answer.finish == FinishReason::kLength);
-  std::vector<std::uint32_t> bits;
-  for (const TokenEvent& event : answer.events) {
-    bits.push_back(static_cast<std::uint32_t>(event.token));
-    bits.push_back(std::bit_cast<std::uint32_t>(event.logprob->logprob));
-    for (const auto& [token, logprob] : event.logprob->top) {
-      bits.push_back(static_cast<std::uint32_t>(token));
-      bits.push_back(std::bit_cast<std::uint32_t>(logprob));
-    }
-  }
-  return bits;
+  return bits_of(answer);
 }
 
 using Bits = std::vector<std::vector<std::uint32_t>>;
@@ -105,7 +95,7 @@ Bits ask_all(DemoEngine& demo, const std::vector<Question>& questions) {
   }
   REQUIRE(demo.engine->submit(std::move(requests)));
   Bits bits;
-  for (Listener& listener : listeners) bits.push_back(bits_of(listener.wait()));
+  for (Listener& listener : listeners) bits.push_back(whole_bits_of(listener.wait()));
   return bits;
 }
 

@@ -1,5 +1,6 @@
 #include "tests/support/engine_harness.h"
 
+#include <bit>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -86,6 +87,19 @@ Answer ask(Engine& engine, const std::vector<std::int32_t>& prompt, const Sampli
     return refused;
   }
   return listener.wait();
+}
+
+std::vector<std::uint32_t> bits_of(const Answer& answer) {
+  std::vector<std::uint32_t> bits;
+  for (const TokenEvent& event : answer.events) {
+    bits.push_back(static_cast<std::uint32_t>(event.token));
+    bits.push_back(std::bit_cast<std::uint32_t>(event.logprob->logprob));
+    for (const auto& [token, logprob] : event.logprob->top) {
+      bits.push_back(static_cast<std::uint32_t>(token));
+      bits.push_back(std::bit_cast<std::uint32_t>(logprob));
+    }
+  }
+  return bits;
 }
 
 }  // namespace dejavu

@@ -57,4 +57,7 @@ SequenceRequest make_request(std::vector<std::int32_t> prompt, const SamplingPar
 // Submits one sequence, waits for its end.
 Answer ask(Engine& engine, const std::vector<std::int32_t>& prompt, const SamplingParams& params);
 
+// Tokens and the bits of their log-probabilities, which follow from every logit.
+std::vector<std::uint32_t> bits_of(const Answer& answer);
+
 }  // namespace dejavu

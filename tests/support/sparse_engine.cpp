@@ -1,6 +1,5 @@
 #include "tests/support/sparse_engine.h"
 
-#include <bit>
 #include <random>
 #include <stdexcept>
 
@@ -84,19 +83,6 @@ std::vector<Answer> ask_all(Engine& engine, const std::vector<SparseQuestion>& q
       throw std::runtime_error("an answer ended early: " + answers.back().error.message);
   }
   return answers;
-}
-
-std::vector<std::uint32_t> bits_of(const Answer& answer) {
-  std::vector<std::uint32_t> bits;
-  for (const TokenEvent& event : answer.events) {
-    bits.push_back(static_cast<std::uint32_t>(event.token));
-    bits.push_back(std::bit_cast<std::uint32_t>(event.logprob->logprob));
-    for (const auto& [token, logprob] : event.logprob->top) {
-      bits.push_back(static_cast<std::uint32_t>(token));
-      bits.push_back(std::bit_cast<std::uint32_t>(logprob));
-    }
-  }
-  return bits;
 }
 
 }  // namespace dejavu

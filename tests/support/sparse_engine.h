@@ -43,7 +43,5 @@ SparseQuestion sparse_question(unsigned seed, int prompt, SparsityChoice sparsit
 
 // Submits all at once and waits for all.
 std::vector<Answer> ask_all(Engine& engine, const std::vector<SparseQuestion>& questions);
-// Tokens and the bits of their log-probabilities, which follow from every logit.
-std::vector<std::uint32_t> bits_of(const Answer& answer);
 
 }  // namespace dejavu
