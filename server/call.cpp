@@ -79,6 +79,7 @@ void Call::submit() {
       sequence.sampling = plan.sampling;
       if (plan.sampling.seed) sequence.sampling.seed = choice_seed(*plan.sampling.seed, k);
       sequence.sparsity = setup_.sparsity;
+      sequence.sparsity.detailed = request.sparsity.per_layer;
       sequence.cache_salt = request.cache_salt;
       sequence.use_prefix_cache = plan.sampling.prompt_logprobs < 0;
       sequence.priority = request.priority;

@@ -61,6 +61,7 @@ struct SamplingFields {
 struct SparsityFields {
   SparsityWish wish;
   bool per_chunk = false;  // each delta says how its own tokens were computed
+  bool per_layer = false;  // with per_chunk: of each layer, where a delta holds one token
 };
 
 struct GenerateRequest {
@@ -114,6 +115,7 @@ struct SparsityUse {
   SparsityMode mode = SparsityMode::kDense;
   double mlp_density = 1;
   double head_density = 1;
+  std::shared_ptr<const TokenDetail> detail = nullptr;  // of a delta of one token, when asked for
 };
 
 struct TextDelta {

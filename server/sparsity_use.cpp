@@ -24,12 +24,13 @@ SparsityStatus sparsity_status_of(const LoadedModel& model) {
 void DensityMean::add(const TokenDensity& density) {
   mlp_ += density.mlp;
   heads_ += density.heads;
+  detail_ = tokens_ == 0 ? density.detail : nullptr;
   ++tokens_;
 }
 
 SparsityUse DensityMean::use(SparsityMode mode) const {
   if (empty()) return {mode, 1, 1};
-  return {mode, mlp_ / tokens_, heads_ / tokens_};
+  return {mode, mlp_ / tokens_, heads_ / tokens_, detail_};
 }
 
 }  // namespace dejavu

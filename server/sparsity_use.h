@@ -1,6 +1,8 @@
 // What of contextual sparsity a request asks for and was given.
 #pragma once
 
+#include <memory>
+
 #include "engine/core/result.h"
 #include "engine/model/sparsity_choice.h"
 #include "server/generation_service.h"
@@ -24,6 +26,7 @@ class DensityMean {
   double mlp_ = 0;
   double heads_ = 0;
   int tokens_ = 0;
+  std::shared_ptr<const TokenDetail> detail_;  // of the only token
 };
 
 }  // namespace dejavu

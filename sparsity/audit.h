@@ -41,6 +41,7 @@ struct AuditFigures {
   int recalled = 0;           // of these, in the served row
   double missed_mass = 0;     // share of the dense row's squares in units that were left out
   double relative_error = 0;  // |served - dense| / |dense| of the output
+  double recall() const { return active > 0 ? static_cast<double>(recalled) / active : 1; }
 };
 AuditFigures judge(const AuditRecord& record);
 

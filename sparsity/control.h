@@ -65,6 +65,7 @@ struct SparsityStatus {
   double predictor_seconds = 0;       // computing predictions, since start
   double overlapped_seconds = 0;      // of these, hidden behind other work
   std::vector<SparsityEvent> events;  // the latest few, oldest first
+  std::vector<TokenAudit> audits;     // likewise
 };
 
 // A request's `sparsity`; what it leaves out is the server's default.

@@ -179,14 +179,13 @@ void SparsityRuntime::end_step(std::span<TokenDensity> densities) {
 }
 
 void SparsityRuntime::step_ended() {
-  const Flight flight = std::move(flights_.front());
+  Flight flight = std::move(flights_.front());
   flights_.pop_front();
   planner_->learn(flight.figures);
-  {
-    const std::lock_guard lock(mutex_);
-    tally_->step(flight.figures, flight.densities);
-  }
-  if (flight.audit) judge_audit(*flight.audit);
+  // First: what it finds goes with the token's own figures.
+  if (flight.audit) judge_audit(*flight.audit, flight.figures);
+  const std::lock_guard lock(mutex_);
+  tally_->step(flight.figures, flight.densities);
 }
 
 void SparsityRuntime::pick_audit(const StepBatch& batch, Flight& flight) {
@@ -229,13 +228,17 @@ void SparsityRuntime::pick_audit(const StepBatch& batch, Flight& flight) {
                            StreamId::kMain);
 }
 
-void SparsityRuntime::judge_audit(const AuditRecord& record) {
-  const AuditFigures figures = judge(record);
+void SparsityRuntime::judge_audit(const AuditRecord& record, StepFigures& figures) {
+  const AuditFigures found = judge(record);
   const Auditor::Block block{record.layer, record.kind};
-  const AuditAction action = auditor_->judged(block, figures.relative_error);
+  const AuditAction action = auditor_->judged(block, found.relative_error);
+  figures.audited_token = record.token;
+  figures.audit =
+      TokenAudit{record.layer, record.kind == AuditKind::kHeads, static_cast<float>(found.recall()),
+                 static_cast<float>(found.relative_error)};
   if (action != AuditAction::kNone) changes_.emplace_back(block, action);
   const std::lock_guard lock(mutex_);
-  tally_->audited(record, figures, auditor_->recent_error(block));
+  tally_->audited(record, found, auditor_->recent_error(block));
 }
 
 void SparsityRuntime::apply(const Auditor::Block& block, AuditAction action) {

@@ -65,7 +65,7 @@ class SparsityRuntime final : public LayerFactory, public StepSparsity, public S
 
   SparseLayer layer(const LayerContext& context) const;
   void pick_audit(const StepBatch& batch, Flight& flight);
-  void judge_audit(const AuditRecord& record);
+  void judge_audit(const AuditRecord& record, StepFigures& figures);
   void apply(const Auditor::Block& block, AuditAction action);
 
   Parts parts_;

@@ -2,6 +2,7 @@
 // Engine thread only.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "engine/model/step_batch.h"
@@ -21,6 +22,8 @@ struct StepFigures {
   std::vector<LayerPlan> plans;
   std::vector<std::int32_t> counts;  // as SparseMemory::counts
   double predict_seconds = 0;
+  std::optional<TokenAudit> audit;
+  int audited_token = -1;
 
   bool sparse() const { return !choices.empty(); }
   const std::int32_t* count_of(std::size_t layer, CountKind kind) const {

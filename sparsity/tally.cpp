@@ -4,10 +4,13 @@
 #include <cmath>
 #include <cstdio>
 
+#include "sparsity/layer_bytes.h"
+
 namespace dejavu {
 namespace {
 
 constexpr std::size_t kEventsKept = 64;
+constexpr std::size_t kAuditsKept = 64;
 
 const std::vector<LevelFigures>& levels_of(const Artifact& artifact, SparsityMode mode) {
   return mode == SparsityMode::kThreshold ? artifact.threshold_levels : artifact.lookahead_levels;
@@ -110,12 +113,23 @@ void Tally::read_thresholds(std::size_t layer) {
     set_range(model.cutoffs, standard.level, args_.config.ffn_size, status.mlp);
 }
 
+void Tally::TokenShares::add(double mlp_share, double head_share, bool detailed) {
+  mlp += mlp_share;
+  heads += head_share;
+  if (!detailed) return;
+  detail.mlp.push_back(static_cast<float>(mlp_share));
+  detail.heads.push_back(static_cast<float>(head_share));
+}
+
 void Tally::step(const StepFigures& figures, std::span<TokenDensity> densities) {
   std::ranges::fill(densities, TokenDensity{});
   if (!figures.sparse()) return;
   status_.predictor_seconds += figures.predict_seconds;
-  std::vector<double> neurons(densities.size());
-  std::vector<double> heads(densities.size());
+  if (figures.audit) {
+    status_.audits.push_back(*figures.audit);
+    if (status_.audits.size() > kAuditsKept) status_.audits.erase(status_.audits.begin());
+  }
+  std::vector<TokenShares> shares(densities.size());
   for (std::size_t l = 0; l < figures.plans.size(); ++l) {
     const LayerPlan& plan = figures.plans[l];
     const auto counts = [&](bool there, CountKind kind) {
@@ -129,15 +143,28 @@ void Tally::step(const StepFigures& figures, std::span<TokenDensity> densities) 
     count_tokens(attention, status_.layers[l].heads);
     count_method(plan, status_.layers[l]);
     for (std::size_t t = 0; t < densities.size(); ++t) {
-      neurons[t] += static_cast<double>(selected_units(mlp, t)) / mlp.units;
-      heads[t] += static_cast<double>(selected_units(attention, t)) / attention.units;
+      shares[t].add(static_cast<double>(selected_units(mlp, t)) / mlp.units,
+                    static_cast<double>(selected_units(attention, t)) / attention.units,
+                    figures.choices[t].detailed);
     }
   }
-  const auto layers = static_cast<double>(figures.plans.size());
   for (std::size_t t = 0; t < densities.size(); ++t) {
     if (figures.choices[t].mode == SparsityMode::kDense) continue;
-    densities[t] = {static_cast<float>(neurons[t] / layers), static_cast<float>(heads[t] / layers)};
+    densities[t] = density_of(shares[t], figures, static_cast<int>(t));
   }
+}
+
+TokenDensity Tally::density_of(TokenShares& shares, const StepFigures& figures, int token) const {
+  const auto layers = static_cast<double>(figures.plans.size());
+  const SparsityChoice& choice = figures.choices[static_cast<std::size_t>(token)];
+  TokenDensity density{static_cast<float>(shares.mlp / layers),
+                       static_cast<float>(shares.heads / layers)};
+  if (!choice.detailed) return density;
+  TokenDetail& detail = shares.detail;
+  detail.weight_share = static_cast<float>(weight_share(args_.config, choice.mode, density));
+  if (figures.audited_token == token) detail.audit = figures.audit;
+  density.detail = std::make_shared<const TokenDetail>(std::move(detail));
+  return density;
 }
 
 BlockStatus& Tally::block_of(int layer, AuditKind kind) {

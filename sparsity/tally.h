@@ -28,6 +28,15 @@ class Tally {
   const SparsityStatus& status() const { return status_; }
 
  private:
+  // One token's densities, added up layer by layer.
+  struct TokenShares {
+    double mlp = 0;
+    double heads = 0;
+    TokenDetail detail;
+    void add(double mlp_share, double head_share, bool detailed);
+  };
+
+  TokenDensity density_of(TokenShares& shares, const StepFigures& figures, int token) const;
   void read_thresholds(std::size_t layer);
   BlockStatus& block_of(int layer, AuditKind kind);
 

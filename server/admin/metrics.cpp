@@ -72,7 +72,9 @@ class PrometheusMetrics final : public Metrics {
     const auto outcome = api->second.find(record.outcome);
     if (outcome == api->second.end()) return;
     outcome->second->Increment();
-    if (record.outcome != "stop" && record.outcome != "length") return;
+    const bool completed = record.outcome == "stop" || record.outcome == "length";
+    ++(completed ? completed_ : failed_);
+    if (!completed) return;
     queue_.Observe(record.queue_seconds);
     e2e_.Observe(record.e2e_seconds);
   }
@@ -87,8 +89,20 @@ class PrometheusMetrics final : public Metrics {
             static_cast<std::uint64_t>(generation_tokens_.Value())};
   }
 
-  void record_first_token(double seconds) override { ttft_.Observe(seconds); }
-  void record_inter_token(double seconds) override { inter_token_.Observe(seconds); }
+  RequestTotals request_totals() const override { return {completed_, failed_}; }
+
+  RecentLatency recent_latency() const override {
+    return {recent_ttft_.quantiles(), recent_inter_token_.quantiles()};
+  }
+
+  void record_first_token(double seconds) override {
+    ttft_.Observe(seconds);
+    recent_ttft_.add(seconds);
+  }
+  void record_inter_token(double seconds) override {
+    inter_token_.Observe(seconds);
+    recent_inter_token_.add(seconds);
+  }
 
   void record_step(const StepReport& report) override {
     step_.Observe(report.seconds);
@@ -143,6 +157,8 @@ class PrometheusMetrics final : public Metrics {
   EngineCollector engine_;
   SparsityCollector sparsity_;
   ProcessCollector process_;
+  RecentValues recent_ttft_, recent_inter_token_;
+  std::atomic<std::uint64_t> completed_{0}, failed_{0};
   std::map<std::string, std::map<std::string, prometheus::Counter*, std::less<>>, std::less<>>
       requests_;
   prometheus::Counter& prompt_tokens_ =

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "engine/engine.h"
+#include "server/admin/recent_values.h"
 #include "sparsity/control.h"
 
 namespace dejavu {
@@ -29,6 +30,18 @@ struct TokenTotals {
   std::uint64_t generation = 0;
 };
 
+// Requests that ended since start.
+struct RequestTotals {
+  std::uint64_t completed = 0;  // stop, length
+  std::uint64_t failed = 0;     // every other outcome
+};
+
+// Of the latest few hundred.
+struct RecentLatency {
+  Quantiles first_token;  // seconds
+  Quantiles inter_token;
+};
+
 class Metrics {
  public:
   static std::unique_ptr<Metrics> create();
@@ -38,6 +51,8 @@ class Metrics {
   // Tokens of a prompt that was processed (cached ones included), and tokens generated.
   virtual void record_tokens(int prompt, int generation) = 0;
   virtual TokenTotals token_totals() const = 0;
+  virtual RequestTotals request_totals() const = 0;
+  virtual RecentLatency recent_latency() const = 0;
   virtual void record_first_token(double seconds) = 0;
   virtual void record_inter_token(double seconds) = 0;
   virtual void record_step(const StepReport& report) = 0;

@@ -9,6 +9,7 @@
 #include "server/http/json_body.h"
 #include "server/http/parse_prompt.h"
 #include "server/http/sparsity_json.h"
+#include "server/page/page.h"
 
 namespace dejavu {
 namespace {
@@ -33,6 +34,11 @@ ordered_json card_json(const ModelCard& card) {
           {"parent", nullptr},
           {"max_model_len", card.max_model_len}};
 }
+
+// Nothing but the page's own files and its calls to this server.
+constexpr const char* kPagePolicy =
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 HttpResponse unavailable(const char* status, std::string message) {
   HttpResponse response =
@@ -73,7 +79,7 @@ HttpResponse Api::handle(const Route& route, const HttpRequest& request) const {
     case Endpoint::kModels:
       return models();
     case Endpoint::kModel:
-      return model(route.model);
+      return model(route.name);
     case Endpoint::kTokenize:
       return tokenize(request.body);
     case Endpoint::kDetokenize:
@@ -92,8 +98,10 @@ HttpResponse Api::handle(const Route& route, const HttpRequest& request) const {
       return {200, Metrics::content_type(), metrics_.expose(), {}};
     case Endpoint::kOpenApi:
       return {200, "application/json", openapi_json(), {}};
-    case Endpoint::kIndex:
-      return json_response({{"name", "dejavu"}, {"version", version()}, {"api", "/openapi.json"}});
+    case Endpoint::kLive:
+      return {200, "application/json", *live_.latest().json, {{"Vary", "Accept"}}};
+    case Endpoint::kPage:
+      return page(route, request);
     case Endpoint::kCompletions:
     case Endpoint::kChat:
       break;
@@ -191,6 +199,17 @@ HttpResponse Api::ready() const {
   const ServiceState state = service_.state();
   if (state == ServiceState::kReady) return json_response({{"status", "ready"}});
   return unavailable(state_name(state), std::string("The server is ") + state_name(state) + ".");
+}
+
+HttpResponse Api::page(const Route& route, const HttpRequest& request) const {
+  const auto file = find_page_file(route.name);
+  if (!file) return nothing_served(request);
+  HttpResponse response{200, std::string(file->content_type), std::string(file->text), {}};
+  response.headers = {{"Cache-Control", "no-cache"},
+                      {"Content-Security-Policy", kPagePolicy},
+                      {"Referrer-Policy", "no-referrer"},
+                      {"X-Content-Type-Options", "nosniff"}};
+  return response;
 }
 
 }  // namespace dejavu

@@ -3,6 +3,7 @@
 
 #include "server/admin/metrics.h"
 #include "server/generation_service.h"
+#include "server/http/live_feed.h"
 #include "server/http/message.h"
 #include "server/http/router.h"
 
@@ -10,7 +11,8 @@ namespace dejavu {
 
 class Api {
  public:
-  Api(GenerationService& service, Metrics& metrics) : service_(service), metrics_(metrics) {}
+  Api(GenerationService& service, Metrics& metrics, LiveFeed& live)
+      : service_(service), metrics_(metrics), live_(live) {}
 
   // Every endpoint but completions and chat. Any thread.
   HttpResponse handle(const Route& route, const HttpRequest& request) const;
@@ -24,9 +26,11 @@ class Api {
   HttpResponse sparsity() const;
   HttpResponse health() const;
   HttpResponse ready() const;
+  HttpResponse page(const Route& route, const HttpRequest& request) const;
 
   GenerationService& service_;
   Metrics& metrics_;
+  LiveFeed& live_;
 };
 
 }  // namespace dejavu

@@ -63,4 +63,10 @@ HttpResponse error_response(int status, std::string message, std::string code) {
                      Error{ErrorCode::kInvalidArgument, std::move(message), {}, std::move(code)});
 }
 
+HttpResponse nothing_served(const HttpRequest& request) {
+  return error_response(
+      404, "Nothing is served at " + request.path + ". The endpoints are listed in /openapi.json.",
+      "not_found");
+}
+
 }  // namespace dejavu

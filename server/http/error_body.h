@@ -14,5 +14,7 @@ std::string error_body(const Error& error);
 HttpResponse error_response(const Error& error);
 // For statuses that only HTTP knows: 405, 408, 413, 415, 431 …
 HttpResponse error_response(int status, std::string message, std::string code);
+// 404 for a path.
+HttpResponse nothing_served(const HttpRequest& request);
 
 }  // namespace dejavu

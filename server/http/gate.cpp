@@ -16,12 +16,6 @@ bool is_json(std::string_view content_type) {
   return type.empty() || type == "application/json";
 }
 
-HttpResponse not_found(const HttpRequest& request) {
-  return error_response(
-      404, "Nothing is served at " + request.path + ". The endpoints are listed in /openapi.json.",
-      "not_found");
-}
-
 }  // namespace
 
 bool Gate::origin_allowed(std::string_view origin) const {
@@ -49,10 +43,11 @@ HttpResponse Gate::options_response(const HttpRequest& request, const std::strin
 }
 
 std::optional<HttpResponse> Gate::check(const HttpRequest& request, Route& route) const {
-  const bool found = find_route(request.path, route);
+  const bool found =
+      find_route(request.path, route) && (options_.ui || route.endpoint != Endpoint::kPage);
   if (request.method == "OPTIONS") {
     if (request.path == "*") return options_response(request, "GET, HEAD, POST, OPTIONS");
-    return found ? options_response(request, route.allow()) : not_found(request);
+    return found ? options_response(request, route.allow()) : nothing_served(request);
   }
   const bool open = options_.api_keys.empty() || (found && route.needs_no_key);
   if (!open && !bearer_token_matches(request.header("authorization"), options_.api_keys)) {
@@ -61,7 +56,7 @@ std::optional<HttpResponse> Gate::check(const HttpRequest& request, Route& route
                                 {},
                                 "invalid_api_key"});
   }
-  if (!found) return not_found(request);
+  if (!found) return nothing_served(request);
   if (!route.allows(request.method)) {
     HttpResponse response = error_response(
         405, request.path + " does not serve " + request.method + ", only " + route.allow() + ".",

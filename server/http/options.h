@@ -15,6 +15,7 @@ struct HttpOptions {
   double ping_seconds = 15;               // SSE comment after this much silence
   std::vector<std::string> cors_origins;  // empty: CORS off
   std::vector<std::string> api_keys;      // empty: none needed
+  bool ui = true;                         // the page at /
 };
 
 }  // namespace dejavu

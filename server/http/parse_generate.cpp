@@ -44,8 +44,8 @@ SparsityFields parse_sparsity(Fields& fields) {
   if (object == nullptr) return sparsity;
   Fields inner(*object, "sparsity.");
   for (const auto& [key, value] : object->items()) {
-    if (key != "mode" && key != "target_recall" && key != "per_chunk")
-      inner.refuse(key, "is not known: sparsity has mode, target_recall and per_chunk");
+    if (key != "mode" && key != "target_recall" && key != "per_chunk" && key != "per_layer")
+      inner.refuse(key, "is not known: sparsity has mode, target_recall, per_chunk and per_layer");
   }
   const ordered_json* mode = inner.any("mode");
   if (mode != nullptr && !mode->is_string())
@@ -53,7 +53,8 @@ SparsityFields parse_sparsity(Fields& fields) {
   const ordered_json* recall = inner.any("target_recall");
   if (recall != nullptr && !recall->is_number())
     inner.refuse("target_recall", "must be a number: GET /v1/sparsity lists the levels");
-  sparsity.per_chunk = inner.boolean("per_chunk").value_or(false);
+  sparsity.per_layer = inner.boolean("per_layer").value_or(false);
+  sparsity.per_chunk = inner.boolean("per_chunk").value_or(false) || sparsity.per_layer;
   if (!inner.ok()) {
     fields.refuse(inner.error());
     return sparsity;

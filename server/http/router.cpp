@@ -23,14 +23,21 @@ constexpr Entry kEntries[] = {
     {"/ready", Endpoint::kReady, false, true},
     {"/metrics", Endpoint::kMetrics, false, true},
     {"/openapi.json", Endpoint::kOpenApi, false, false},
-    {"/", Endpoint::kIndex, false, false},
+    {"/live", Endpoint::kLive, false, false},
 };
+
+// The page needs no key: its calls do.
+Route page(std::string_view file) { return {Endpoint::kPage, false, true, std::string(file)}; }
+
+// What follows `folder` in the path; empty when it lies elsewhere.
+std::string_view within(std::string_view folder, std::string_view path) {
+  return path.starts_with(folder) ? path.substr(folder.size()) : std::string_view();
+}
 
 }  // namespace
 
 bool find_route(std::string_view path, Route& route) {
   constexpr std::string_view kPrefix = "/v1";
-  constexpr std::string_view kModelPath = "/models/";
   if (path.starts_with("/v1/")) path.remove_prefix(kPrefix.size());
   if (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
   for (const Entry& entry : kEntries) {
@@ -38,8 +45,15 @@ bool find_route(std::string_view path, Route& route) {
     route = {entry.endpoint, entry.post, entry.needs_no_key, {}};
     return true;
   }
-  if (!path.starts_with(kModelPath) || path.size() == kModelPath.size()) return false;
-  route = {Endpoint::kModel, false, false, std::string(path.substr(kModelPath.size()))};
+  if (path == "/") {
+    route = page("index.html");
+  } else if (const auto file = within("/assets/", path); !file.empty()) {
+    route = page(file);
+  } else if (const auto id = within("/models/", path); !id.empty()) {
+    route = {Endpoint::kModel, false, false, std::string(id)};
+  } else {
+    return false;
+  }
   return true;
 }
 

@@ -20,14 +20,15 @@ enum class Endpoint {
   kReady,
   kMetrics,
   kOpenApi,
-  kIndex,
+  kLive,
+  kPage,
 };
 
 struct Route {
-  Endpoint endpoint = Endpoint::kIndex;
+  Endpoint endpoint = Endpoint::kPage;
   bool post = false;  // POST, otherwise GET and HEAD
   bool needs_no_key = false;
-  std::string model;  // kModel: the id in the path
+  std::string name;  // in the path: kModel's id, kPage's file
 
   const char* allow() const { return post ? "POST, OPTIONS" : "GET, HEAD, OPTIONS"; }
   bool allows(std::string_view method) const {

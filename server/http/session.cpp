@@ -11,6 +11,7 @@
 #include "server/http/call_relay.h"
 #include "server/http/error_body.h"
 #include "server/http/json_body.h"
+#include "server/http/live_relay.h"
 #include "server/request_identity.h"
 
 namespace dejavu {
@@ -93,6 +94,13 @@ Session::Task<void> Session::run() {
 
 bool Session::keep_alive() const {
   return client_keeps_alive_ && !context_.draining && !context_.stopping;
+}
+
+WireOptions Session::wire_options() const {
+  WireOptions wire;
+  wire.keep_alive = keep_alive();
+  wire.request_id = request_.request_id;
+  return wire;
 }
 
 Session::Task<bool> Session::serve_one() {
@@ -185,6 +193,11 @@ Session::Task<std::optional<HttpResponse>> Session::read_body(Connection::Parser
 }
 
 Session::Task<bool> Session::dispatch(const Route& route) {
+  if (route.endpoint == Endpoint::kLive && wants_live_stream(request_)) {
+    WireOptions wire = wire_options();
+    wire.framing = http_1_0_ ? Framing::kUntilClose : Framing::kChunked;
+    co_return co_await relay_live(context_, connection_, request_, wire);
+  }
   if (!generates(route)) {
     HttpResponse response;
     if (route.post)
@@ -212,9 +225,8 @@ Session::Task<T> Session::aside(std::function<T()> work) {
 }
 
 Session::Task<bool> Session::generate(GenerateBody body) {
-  WireOptions wire;
-  wire.keep_alive = keep_alive() && !(body.request.stream && http_1_0_);
-  wire.request_id = request_.request_id;
+  WireOptions wire = wire_options();
+  wire.keep_alive = wire.keep_alive && !(body.request.stream && http_1_0_);
   if (body.request.stream) wire.framing = http_1_0_ ? Framing::kUntilClose : Framing::kChunked;
   CallRelay relay({context_, connection_, request_, wire}, std::move(body));
   co_return co_await relay.run();
@@ -233,10 +245,8 @@ void Session::record_refusal(const Route& route, const HttpResponse& refusal) co
 }
 
 Session::Task<bool> Session::respond(HttpResponse response) {
-  WireOptions wire;
-  wire.keep_alive = keep_alive();
+  WireOptions wire = wire_options();
   wire.head_only = request_.method == "HEAD";
-  wire.request_id = request_.request_id;
   context_.gate.add_cors_headers(request_, response);
   const bool written = co_await connection_->write(response_text(response, wire));
   co_return written&& wire.keep_alive;

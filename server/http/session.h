@@ -11,6 +11,7 @@
 #include "server/http/api.h"
 #include "server/http/connection.h"
 #include "server/http/gate.h"
+#include "server/http/live_feed.h"
 #include "server/http/parse_generate.h"
 #include "server/http/wire.h"
 
@@ -19,11 +20,16 @@ namespace dejavu {
 // What the sessions of one server share.
 struct SessionContext {
   SessionContext(const HttpOptions& http, GenerationService& generation, Metrics& metrics)
-      : options(http), service(generation), gate(http), api(generation, metrics) {}
+      : options(http),
+        service(generation),
+        gate(http),
+        live(generation, metrics),
+        api(generation, metrics, live) {}
 
   HttpOptions options;
   GenerationService& service;
   Gate gate;
+  LiveFeed live;
   Api api;
   boost::asio::thread_pool heavy{1};  // large bodies and tokenizing: never on an I/O thread
   std::atomic<bool> draining{false};  // responses close their connections
@@ -56,6 +62,7 @@ class Session {
   void record_refusal(const Route& route, const HttpResponse& refusal) const;
   Task<bool> respond(HttpResponse response);
   bool keep_alive() const;
+  WireOptions wire_options() const;
 
   SessionContext& context_;
   std::shared_ptr<Connection> connection_;

@@ -11,6 +11,12 @@ using nlohmann::ordered_json;
 // Four decimals: what a client compares and a page shows.
 double rounded(double density) { return std::round(density * 1e4) / 1e4; }
 
+ordered_json rounded(const std::vector<float>& densities) {
+  ordered_json list = ordered_json::array();
+  for (const float density : densities) list.push_back(rounded(static_cast<double>(density)));
+  return list;
+}
+
 // A count pair as a ratio; null before anything was counted.
 ordered_json ratio(double part, std::uint64_t whole) {
   if (whole == 0) return nullptr;
@@ -53,9 +59,21 @@ std::string sparsity_header(const SparsityUse& use) {
 }
 
 ordered_json sparsity_json(const SparsityUse& use) {
-  return {{"mode", sparsity_mode_name(use.mode)},
-          {"mlp_density", rounded(use.mlp_density)},
-          {"head_density", rounded(use.head_density)}};
+  ordered_json json = {{"mode", sparsity_mode_name(use.mode)},
+                       {"mlp_density", rounded(use.mlp_density)},
+                       {"head_density", rounded(use.head_density)}};
+  if (!use.detail) return json;
+  json["weight_share"] = rounded(static_cast<double>(use.detail->weight_share));
+  json["layers"] = {{"mlp", rounded(use.detail->mlp)}, {"heads", rounded(use.detail->heads)}};
+  if (const auto& audit = use.detail->audit) json["audit"] = token_audit_json(*audit);
+  return json;
+}
+
+ordered_json token_audit_json(const TokenAudit& audit) {
+  return {{"layer", audit.layer},
+          {"block", audit.heads ? "heads" : "mlp"},
+          {"recall", rounded(static_cast<double>(audit.recall))},
+          {"error", rounded(static_cast<double>(audit.error))}};
 }
 
 ordered_json sparsity_status_json(const SparsityStatus& status) {

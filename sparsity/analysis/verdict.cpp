@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdio>
 
+#include "sparsity/layer_bytes.h"
+
 namespace dejavu {
 namespace {
 
@@ -11,7 +13,6 @@ using Units = OraclePoint::Units;
 
 constexpr double kPredictorRank = 128;
 constexpr double kPredictorBytes = 1;  // an element
-constexpr double kWeightBytes = 2;     // an element, as models are served
 constexpr double kWorthwhileRead = 0.9;
 constexpr double kWorthwhileDensity = 0.5;
 constexpr std::array<int, 3> kBatches = {1, 8, 32};
@@ -58,47 +59,33 @@ std::size_t batch_index(int batch) {
                                   kUnionBatches.begin());
 }
 
-// Bytes of one layer's parts.
-struct LayerBytes {
-  double attention = 0, skippable_attention = 0, mlp = 0, predictor = 0;
-  double down_share = 0;  // of the MLP, what exact mode may skip
-
-  explicit LayerBytes(const ModelConfig& config) {
-    const double d = config.hidden_size, ffn = config.ffn_size;
-    const double q = static_cast<double>(config.heads) * config.head_dim;
-    const double kv = static_cast<double>(config.kv_heads) * config.head_dim;
-    const double matrices = config.gated_mlp ? 3 : 2;
-    skippable_attention = kWeightBytes * 2 * q * d;
-    attention = skippable_attention + kWeightBytes * 2 * kv * d;
-    mlp = kWeightBytes * matrices * ffn * d;
-    predictor = kPredictorBytes * (kPredictorRank * (d + ffn) + d * config.kv_heads);
-    down_share = (matrices - 1) / matrices;
-  }
-};
+double predictor_bytes(const ModelConfig& config) {
+  const double d = config.hidden_size, ffn = config.ffn_size;
+  return kPredictorBytes * (kPredictorRank * (d + ffn) + d * config.kv_heads);
+}
 
 Expectation expect(const ModelConfig& config, const Findings& findings, const Verdict& verdict,
                    int batch) {
   const LayerBytes bytes(config);
-  const double head = kWeightBytes * config.vocab_size * config.embedding_size;
+  const double predictor = predictor_bytes(config);
   const double layer_count = static_cast<double>(findings.layers.size());
-  const double dense = head + layer_count * (bytes.attention + bytes.mlp);
+  const double dense = vocabulary_bytes(config) + layer_count * (bytes.attention + bytes.mlp);
   const std::size_t at = batch_index(batch);
   Expectation out;
   out.batch = batch;
   double neurons = 0, studied = 0, skipped_exactly = 0;
   for (const LayerFindings& layer : findings.layers) {
-    if (findings.exact_zeros)
-      skipped_exactly += (1 - layer.unions[at]) * bytes.down_share * bytes.mlp;
+    if (findings.exact_zeros) skipped_exactly += (1 - layer.unions[at]) * bytes.skippable_mlp;
     if (!layer.predicted_unions) continue;
     const double read = (*layer.predicted_unions)[at];
-    neurons += read + bytes.predictor / bytes.mlp < 1 ? read : 1;
+    neurons += read + predictor / bytes.mlp < 1 ? read : 1;
     ++studied;
   }
   out.exact = 1 - skipped_exactly / dense;
   if (studied == 0 || verdict.neuron_density > kWorthwhileDensity) return out;
   out.neurons_read = neurons / studied;
   double saved = (1 - out.neurons_read) * bytes.mlp;
-  if (out.neurons_read < 1) saved -= bytes.predictor;
+  if (out.neurons_read < 1) saved -= predictor;
   // The weights of heads are skipped for a token alone; layer 0's heads are always computed.
   const double heads = std::min(1.0, verdict.head_density + 1.0 / config.kv_heads);
   double total_saved = layer_count * saved;

@@ -1,13 +1,14 @@
 """A started daemon for the tests."""
 
 import importlib
+import subprocess
 import sys
 from pathlib import Path
 
 import grpc
 import openai
 import pytest
-from daemon import REPOSITORY, Daemon
+from daemon import BINARY, REPOSITORY, Daemon
 from grpc_tools import protoc
 
 
@@ -46,6 +47,18 @@ def stubs(tmp_path_factory):
         )
     finally:
         sys.path.remove(str(out))
+
+
+@pytest.fixture(scope="session")
+def fixed_artifact(tmp_path_factory):
+    """Predictors that choose the same half, three quarters or all of the units for every token."""
+    maker = BINARY.parent / "make_fixed_artifact"
+    if not maker.exists():
+        pytest.skip(f"{maker} is not built")
+    out = tmp_path_factory.mktemp("artifact")
+    made = subprocess.run([maker, REPOSITORY / "models" / "demo", out], capture_output=True, text=True, timeout=60)
+    assert made.returncode == 0, made.stderr
+    return out
 
 
 @pytest.fixture

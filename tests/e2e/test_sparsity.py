@@ -3,17 +3,15 @@
 import json
 import re
 import shutil
-import subprocess
 
 import grpc
 import openai
 import pytest
-from daemon import BINARY, REPOSITORY, run_dejavu
+from daemon import run_dejavu
 from test_metrics import scrape, value
 
 MODEL = "dejavu-demo"
 PROMPT = "Once upon a time"
-DEMO = REPOSITORY / "models" / "demo"
 
 
 @pytest.fixture(scope="session")
@@ -240,18 +238,6 @@ def test_the_ready_block_says_what_auto_became(daemon, status):
     assert line, daemon.log
     assert status["mode"] in line.group(1)
     assert status["reason"] in line.group(1)
-
-
-@pytest.fixture(scope="session")
-def fixed_artifact(tmp_path_factory):
-    """Predictors that choose the same half, three quarters or all of the units for every token."""
-    maker = BINARY.parent / "make_fixed_artifact"
-    if not maker.exists():
-        pytest.skip(f"{maker} is not built")
-    out = tmp_path_factory.mktemp("artifact")
-    made = subprocess.run([maker, DEMO, out], capture_output=True, text=True, timeout=60)
-    assert made.returncode == 0, made.stderr
-    return out
 
 
 def test_lookahead_at_each_level_of_an_artifact(start_daemon, fixed_artifact):

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "engine/backend/factory.h"
+#include "sparsity/layer_bytes.h"
 #include "tests/support/sparse_engine.h"
 #include "tests/support/tiny_model.h"
 
@@ -73,6 +74,64 @@ TEST_CASE("densities of tokens add up to the layers' counters", "[runtime]") {
   CHECK(mlp / 46 < 0.7);
   CHECK(heads / 46 < 1);
   CHECK(status.predictor_seconds > 0);
+}
+
+TEST_CASE("who asks gets each token layer by layer, and what the audit found", "[runtime]") {
+  auto setup = setup_of(tiny_opt());
+  setup.artifact = level(0.4, 0.6);
+  setup.options.audit_interval = 4;
+  setup.options.audit_error_limit = 1e9;
+  const SparseEngine sparse(setup);
+  SparsityChoice detailed = kLookahead;
+  detailed.detailed = true;
+  const auto answers = ask_all(
+      *sparse.engine, {sparse_question(1, 20, detailed), sparse_question(2, 20, kLookahead)});
+  for (const TokenEvent& event : answers[1].events) CHECK_FALSE(event.density.detail);
+  CHECK_FALSE(answers[0].events[0].density.detail);  // from the prompt: dense
+  std::size_t audited = 0;
+  for (std::size_t i = 1; i < answers[0].events.size(); ++i) {
+    const TokenDensity& density = answers[0].events[i].density;
+    REQUIRE(density.detail);
+    const TokenDetail& detail = *density.detail;
+    REQUIRE(detail.mlp.size() == 3);
+    REQUIRE(detail.heads.size() == 3);
+    CHECK((detail.mlp[0] + detail.mlp[1] + detail.mlp[2]) / 3 == Approx(density.mlp));
+    CHECK((detail.heads[0] + detail.heads[1] + detail.heads[2]) / 3 == Approx(density.heads));
+    CHECK(detail.heads[0] == 1);
+    CHECK(detail.weight_share > 0);
+    CHECK(detail.weight_share < 1);
+    audited += static_cast<std::size_t>(detail.audit.has_value());
+  }
+  const std::vector<TokenAudit> audits = sparse.runtime->status().audits;
+  CHECK(audits.size() >= 5);
+  CHECK(audited > 0);
+  CHECK(audited <= audits.size());
+  for (const TokenAudit& audit : audits) {
+    CHECK(audit.layer < 3);
+    CHECK(audit.recall <= 1);
+    CHECK(audit.error >= 0);
+  }
+}
+
+TEST_CASE("the share of the weights that a token takes", "[runtime]") {
+  ModelConfig config = tiny_opt();
+  config.layers = 2;
+  config.hidden_size = config.embedding_size = 8;
+  config.heads = config.kv_heads = 2;
+  config.head_dim = 4;
+  config.ffn_size = 32;
+  config.vocab_size = 64;
+  // In elements: vocabulary 512, a layer's attention 256 (half of it Q and output), its MLP 512.
+  const double all = 512 + 2 * (256 + 512);
+  using Mode = SparsityMode;
+  CHECK(weight_share(config, Mode::kDense, {}) == 1);
+  CHECK(weight_share(config, Mode::kLookahead, {0.25F, 0.5F}) ==
+        Approx((512 + 2 * (128 + 64 + 128)) / all));
+  CHECK(weight_share(config, Mode::kExact, {0.25F, 1}) ==
+        Approx((512 + 2 * (256 + 256 + 64)) / all));
+  config.gated_mlp = true;
+  CHECK(weight_share(config, Mode::kExact, {0, 1}) ==
+        Approx((512 + 2 * (256 + 256)) / (512 + 2 * (256 + 768.0))));
 }
 
 TEST_CASE("the status tells what is served", "[runtime]") {

@@ -113,7 +113,11 @@ void FakeService::answer(const GenerateRequest& request, GenerationSink& sink) c
   const bool sparse = request.sparsity.wish.mode == "lookahead";
   const bool per_chunk = request.sparsity.per_chunk;
   const SparsityUse first = sparse ? SparsityUse{SparsityMode::kLookahead, 1, 1} : SparsityUse{};
-  const SparsityUse second = sparse ? SparsityUse{SparsityMode::kLookahead, .5, .75} : first;
+  SparsityUse second = sparse ? SparsityUse{SparsityMode::kLookahead, .5, .75} : first;
+  if (sparse && request.sparsity.per_layer) {
+    second.detail = std::make_shared<const TokenDetail>(
+        TokenDetail{{.75F, .25F}, {1, .5F}, .625F, TokenAudit{1, true, .875F, .125F}});
+  }
   summary.sparsity = sparse ? SparsityUse{SparsityMode::kLookahead, .75, .875} : first;
   for (std::size_t p = 0; p < request.prompts.size(); ++p) {
     std::string text = prompt_text(request.prompts[p]);

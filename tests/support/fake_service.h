@@ -25,7 +25,8 @@ namespace dejavu {
 //   "throw"       generate() throws
 //   "long:N"      one delta of N characters
 // Anything else: a choice answers "<prompt>!<k>" in two deltas (one when not streamed), token 7.
-// Under lookahead a choice's first token has densities of 1, its second 0.5 (MLP) and 0.75 (heads).
+// Under lookahead a choice's first token has densities of 1, its second 0.5 (MLP) and 0.75 (heads),
+// and when asked for per layer, details of two layers and an audit.
 class FakeService final : public GenerationService {
  public:
   FakeService() = default;

@@ -37,6 +37,7 @@ SparsityStatus FakeSparsity::status() const {
   layer.mlp.audit_error = layer.mlp.audit_error_sum = 0.5;
   layer.mlp.widened = 1;
   status.layers = {layer, LayerStatus{}};
+  status.audits = {{0, false, .9F, .5F}};
   return status;
 }
 

@@ -46,6 +46,7 @@ TEST_CASE("a wrong sparsity is a 400 that names its field and what is allowed") 
       {R"({"target_recall":"0.95"})", "sparsity.target_recall"},
       {R"({"target_recall":0.5})", "sparsity.target_recall"},
       {R"({"per_chunk":1})", "sparsity.per_chunk"},
+      {R"({"per_layer":1})", "sparsity.per_layer"},
       {R"({"recall":0.95})", "sparsity.recall"},
   };
   for (const auto& [sparsity, param] : wrong) {
@@ -113,6 +114,20 @@ TEST_CASE("per chunk: each chunk says how its own tokens were computed") {
   REQUIRE(with_usage.size() == 4);
   CHECK(json::parse(with_usage[1])["sparsity"]["mlp_density"] == 0.5);
   CHECK(json::parse(with_usage[2])["sparsity"] == kTotal);
+}
+
+TEST_CASE("per layer: a token's chunk says it of every layer, and what the audit found") {
+  const HttpFixture http;
+  const std::string wish = R"({"mode":"lookahead","per_layer":true})";
+  const auto events = http.post("/v1/completions", body_with(wish, R"(,"stream":true)")).events();
+  REQUIRE(events.size() == 3);
+  CHECK_FALSE(json::parse(events[0])["sparsity"].contains("layers"));  // dense
+  json last = json::parse(events[1])["sparsity"];
+  CHECK(last["chunk"] == json::parse(R"({"mode":"lookahead","mlp_density":0.5,"head_density":0.75,
+      "weight_share":0.625,"layers":{"mlp":[0.75,0.25],"heads":[1.0,0.5]},
+      "audit":{"layer":1,"block":"heads","recall":0.875,"error":0.125}})"));
+  last.erase("chunk");
+  CHECK(last == kTotal);
 }
 
 TEST_CASE("GET /v1/sparsity shows modes, levels and every layer") {
