@@ -4,18 +4,18 @@ find_package(Threads REQUIRED)
 add_library(dejavu_flags INTERFACE)
 target_include_directories(dejavu_flags INTERFACE ${PROJECT_SOURCE_DIR})
 # Args structs grow members with defaults: leaving the last ones out is how they are meant.
-target_compile_options(dejavu_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
-                                              -Wno-sign-conversion -Werror
-                                              -Wno-missing-field-initializers -fno-math-errno)
+target_compile_options(dejavu_flags INTERFACE
+  "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wpedantic;-Wshadow;-Wconversion;-Wno-sign-conversion;-Werror;-Wno-missing-field-initializers;-fno-math-errno>")
 # One addition order everywhere: the compiler must not fuse or reorder float arithmetic.
-target_compile_options(dejavu_flags INTERFACE -ffp-contract=off)
+target_compile_options(dejavu_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-ffp-contract=off>)
 target_link_libraries(dejavu_flags INTERFACE Threads::Threads)
 if(DEJAVU_SANITIZE)
-  target_compile_options(dejavu_flags INTERFACE -fsanitize=${DEJAVU_SANITIZE}
-                                                -fno-omit-frame-pointer -fno-sanitize-recover=all
-                                                # GCC 12: a false alarm in an instrumented boost::optional;
-                                                # fences inside Asio, which it does not follow
-                                                $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized;-Wno-tsan>)
+  target_compile_options(dejavu_flags INTERFACE
+    "$<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${DEJAVU_SANITIZE};-fno-omit-frame-pointer;-fno-sanitize-recover=all>")
+  # GCC 12: a false alarm in an instrumented boost::optional; fences inside Asio, which it does not
+  # follow
+  target_compile_options(dejavu_flags INTERFACE
+    "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-maybe-uninitialized;-Wno-tsan>")
   target_link_options(dejavu_flags INTERFACE -fsanitize=${DEJAVU_SANITIZE})
 endif()
 

@@ -11,7 +11,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "engine/backend/options.h"
 #include "engine/core/buffer.h"
@@ -236,6 +238,9 @@ struct SampleArgs {
   SampleOutput* out = nullptr;          // host [rows]; valid after synchronize() or wait()
 };
 
+// What replay() tells recordings apart by.
+using ReplayKey = std::vector<std::int64_t>;
+
 class Backend {
  public:
   Backend() = default;
@@ -258,6 +263,12 @@ class Backend {
   // overrides both.
   virtual std::uint64_t mark(StreamId /*stream*/) { return 0; }
   virtual Status wait(std::uint64_t /*mark*/) { return synchronize(StreamId::kMain); }
+
+  // Queues `work`, ops on both streams that end joined on kMain, or a recording of it from an
+  // earlier call with the same key: whoever calls sees to it that every op and every argument in
+  // `work` follows from the key. `work` holds neither copies to or from the host nor sample(), and
+  // may not be called at all.
+  virtual void replay(const ReplayKey& /*key*/, const std::function<void()>& work) { work(); }
 
   virtual void embed(const EmbedArgs& args, StreamId stream) = 0;
   virtual void norm(const NormArgs& args, StreamId stream) = 0;

@@ -7,7 +7,7 @@
 
 namespace dejavu {
 
-inline float exp_nonpositive(float x) {
+constexpr float exp_nonpositive(float x) {
   constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer
   const float clamped = x < -87.0F ? -87.0F : x;
   const float shifted = clamped * 1.44269504F + kRound;

@@ -13,7 +13,7 @@ inline constexpr std::size_t kBlock = 256;  // elements summed in float before g
 inline constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
 
 // A logit as the sampler takes it: NaN is -inf, +inf the largest finite number.
-inline float sane(float x) {
+constexpr float sane(float x) {
   const float finite =
       x < std::numeric_limits<float>::max() ? x : std::numeric_limits<float>::max();
   return x == x ? finite : kMinusInfinity;

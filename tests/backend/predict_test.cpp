@@ -147,6 +147,7 @@ Answer predict(Backend& backend, const Call& call, std::int64_t first, std::int6
   answer.counts.resize(static_cast<std::size_t>(count));
   backend.download(answer.counts.data(), counts.data(), bytes(count), StreamId::kMain);
   backend.download(&answer.union_count, total.data(), 4, StreamId::kMain);
+  (void)backend.synchronize(StreamId::kMain);
   answer.ids.resize(static_cast<std::size_t>(answer.union_count));
   backend.download(answer.ids.data(), ids.data(), bytes(answer.union_count), StreamId::kMain);
   (void)backend.synchronize(StreamId::kMain);

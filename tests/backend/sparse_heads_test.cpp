@@ -22,6 +22,7 @@ struct Groups {
   int units;
   int rows;
   std::int64_t rest;  // rows after the groups
+  Layout layout = {3, 1};
 };
 
 void check_row_mask(Backend& backend, DType dtype, const Groups& groups, double density) {
@@ -31,8 +32,8 @@ void check_row_mask(Backend& backend, DType dtype, const Groups& groups, double 
   for (const std::int64_t tokens : {1, 3, 20}) {
     INFO("groups " << groups.units << " of " << groups.rows << " density " << density << " tokens "
                    << tokens);
-    Operand x(backend, {tokens, in, dtype, {1, 1}});
-    Operand w(backend, {out, in, dtype, {3, 1}});
+    Operand x(backend, {tokens, in, dtype, groups.layout.pad == 0 ? Layout{} : Layout{1, 1}});
+    Operand w(backend, {out, in, dtype, groups.layout});
     Operand bias(backend, {1, out, DType::kF32, {}});
     Operand whole(backend, {tokens, out, DType::kF32, {}});
     Operand y(backend, {tokens, out, DType::kF32, {1, 1}});
@@ -75,6 +76,7 @@ TEST_CASE("linear leaves out the rows of groups that are out and gives the other
       check_row_mask(backend, dtype, {8, 64, 128}, density);
       check_row_mask(backend, dtype, {5, 33, 17}, density);
       check_row_mask(backend, dtype, {40, 4, 0}, density);
+      check_row_mask(backend, dtype, {6, 16, 33, {}}, density);
     }
   });
 }

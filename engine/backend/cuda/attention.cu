@@ -1,0 +1,378 @@
+// Paged attention. A row is a (token, query head); a block takes up to kRows rows of one KV head,
+// so that heads of a group, or neighbours of a prompt, share what is read. It reads K and V of the
+// positions those rows see, 2 * head_dim * 2 bytes each, once. A group of kLanes lanes holds a
+// position's head, 8 elements a lane; chunks of positions, at fixed places, go round over the
+// warps, and each lane group keeps its own running maximum, sum and output (online softmax; Milakov
+// and Gimelshein, 2018), so a row's bits depend neither on its neighbours nor on how a prompt was
+// cut. Decoding also splits the positions over blocks ("flash decoding", Dao et al., 2023): the one
+// that arrives last merges the splits in order.
+#include <algorithm>
+
+#include "engine/backend/cuda/activation.cuh"
+#include "engine/backend/cuda/element.cuh"
+#include "engine/backend/cuda/launch.cuh"
+#include "engine/backend/cuda/ops.h"
+
+namespace dejavu::cuda {
+namespace {
+
+constexpr int kWarps = 4;
+constexpr int kThreads = 32 * kWarps;
+constexpr int kDims = 8;   // of a lane
+constexpr int kSteps = 4;  // positions of a lane group loaded together
+constexpr int kSplitTokens = 128;
+constexpr int kMaxSplits = 64;
+constexpr float kLowest = -3.0e38F;
+
+struct AttentionJob {
+  AttentionArgs args;
+  int tokens = 0;
+  int heads = 0;
+  int rows_a_block = 0;
+  int split_tokens = 0;       // 0: one split
+  float* partials = nullptr;  // [T * H][splits][dim + 2]: output, maximum, sum
+  unsigned* tickets = nullptr;
+};
+
+// What one row has seen so far.
+struct Softmax {
+  float top = kLowest;
+  float sum = 0;
+  float out[kDims] = {};
+
+  __device__ void merge(float other_top, float other_sum, const float (&other)[kDims]) {
+    const float now = fmaxf(top, other_top);
+    const float mine = __expf(top - now);
+    const float theirs = __expf(other_top - now);
+    sum = sum * mine + other_sum * theirs;
+#pragma unroll
+    for (int i = 0; i < kDims; ++i) out[i] = out[i] * mine + other[i] * theirs;
+    top = now;
+  }
+};
+
+// Eight elements of a head: neighbours when packed, else 32 apart.
+template <class E, bool kPacked>
+struct Head {
+  float v[kDims];
+  static __device__ int dim(int lane, int i) { return kPacked ? lane * kDims + i : lane + 32 * i; }
+  __device__ void load(const E* head, int lane, int dims) {
+    if constexpr (kPacked) {
+      if (lane * kDims < dims) {
+        unpack<E>(load_16(head + lane * kDims), v);
+        return;
+      }
+#pragma unroll
+      for (float& each : v) each = 0;
+    } else {
+#pragma unroll
+      for (int i = 0; i < kDims; ++i)
+        v[i] = dim(lane, i) < dims ? to_float(head[dim(lane, i)]) : 0.0F;
+    }
+  }
+};
+
+struct Row {
+  int token = -1;  // -1: none, or not wanted
+  int head = 0;
+  int begin = 0;  // positions it sees, of its sequence
+  int end = 0;
+  int sequence = 0;
+};
+
+__device__ Row row_of(const AttentionJob& job, int group, std::int64_t number) {
+  const AttentionArgs& args = job.args;
+  const int share = job.heads / args.cache.kv_heads;
+  Row row;
+  const auto token = static_cast<int>(number / share);
+  if (token >= job.tokens) return row;
+  row.head = group * share + static_cast<int>(number % share);
+  int low = 0;  // the last sequence that starts at or before the token
+  int high = args.sequences - 1;
+  while (low < high) {
+    const int middle = (low + high + 1) / 2;
+    if (args.query_start[middle] <= token) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  row.token = token;
+  row.sequence = low;
+  if (!in_set(args.mask, token, group)) return row;
+  row.end = args.context_length[low] - args.query_start[low + 1] + token + 1;
+  row.begin = args.window > 0 && row.end > args.window ? row.end - args.window : 0;
+  return row;
+}
+
+__device__ inline int smaller(int a, int b) { return a < b ? a : b; }
+__device__ inline int larger(int a, int b) { return a > b ? a : b; }
+
+template <class E, int kLanes, int kRows, bool kPacked>
+struct Walk {
+  static constexpr int kGroups = 32 / kLanes;
+  static constexpr int kChunk = kSteps * kGroups;  // positions a warp takes at once
+
+  // Positions [begin, end) of one sequence, for the rows that see some of them.
+  static __device__ void run(const AttentionJob& job, int group, const Row (&rows)[kRows],
+                             int sequence, const float (&q)[kRows][kDims],
+                             Softmax (&states)[kRows]) {
+    const AttentionArgs& args = job.args;
+    int begin = 0x7fffffff;
+    int end = 0;
+#pragma unroll
+    for (const Row& row : rows) {
+      if (row.end == 0 || row.sequence != sequence) continue;
+      begin = smaller(begin, row.begin);
+      end = larger(end, row.end);
+    }
+    if (job.split_tokens > 0) {
+      const int first = static_cast<int>(blockIdx.z) * job.split_tokens;
+      begin = larger(begin, first);
+      end = smaller(end, first + job.split_tokens);
+    }
+    const int warp = static_cast<int>(threadIdx.x / 32);
+    const int lane = static_cast<int>(threadIdx.x % kLanes);
+    const int part = static_cast<int>(threadIdx.x % 32) / kLanes;
+    const int dims = args.cache.head_dim;
+    const std::int32_t* pages = args.page_table + std::int64_t{sequence} * args.page_table_stride;
+    for (int chunk = begin / kChunk; chunk * kChunk < end; ++chunk) {
+      if (chunk % kWarps != warp) continue;
+      const int first = chunk * kChunk;
+      const std::int64_t page = pages[first / kKvPageTokens];
+      const std::int64_t row =
+          (page * args.cache.kv_heads + group) * kKvPageTokens + first % kKvPageTokens;
+      const E* k = static_cast<const E*>(args.cache.k) + row * dims;
+      const E* v = static_cast<const E*>(args.cache.v) + row * dims;
+      Head<E, kPacked> keys[kSteps];
+      Head<E, kPacked> values[kSteps];
+#pragma unroll
+      for (int s = 0; s < kSteps; ++s) {
+        const int offset = s * kGroups + part;
+        const int there = first + offset >= begin && first + offset < end ? dims : 0;
+        keys[s].load(k + std::int64_t{offset} * dims, lane, there);
+        values[s].load(v + std::int64_t{offset} * dims, lane, there);
+      }
+#pragma unroll
+      for (int r = 0; r < kRows; ++r) {
+        if (rows[r].end == 0 || rows[r].sequence != sequence) continue;
+        float scores[kSteps];
+        float top = states[r].top;
+#pragma unroll
+        for (int s = 0; s < kSteps; ++s) {
+          float sum = 0;
+#pragma unroll
+          for (int i = 0; i < kDims; ++i) sum = fmaf(q[r][i], keys[s].v[i], sum);
+          const int position = first + s * kGroups + part;
+          const bool seen =
+              position >= larger(begin, rows[r].begin) && position < smaller(end, rows[r].end);
+          sum = lane_sum<kLanes>(sum);
+          scores[s] = seen ? sum : kLowest;
+          top = fmaxf(top, scores[s]);
+        }
+        const float keep = __expf(states[r].top - top);
+        states[r].top = top;
+        states[r].sum *= keep;
+#pragma unroll
+        for (float& each : states[r].out) each *= keep;
+#pragma unroll
+        for (int s = 0; s < kSteps; ++s) {
+          const float weight = scores[s] == kLowest ? 0.0F : __expf(scores[s] - top);
+          states[r].sum += weight;
+#pragma unroll
+          for (int i = 0; i < kDims; ++i)
+            states[r].out[i] = fmaf(weight, values[s].v[i], states[r].out[i]);
+        }
+      }
+    }
+  }
+};
+
+// Room for every lane group's state of one row.
+template <int kLanes>
+struct Meeting {
+  float top[kThreads / kLanes];
+  float sum[kThreads / kLanes];
+  float out[kThreads / kLanes][kLanes * kDims];
+};
+
+// The block's lane groups in order; true in the lanes that hold the result.
+template <int kLanes>
+__device__ bool meet(Meeting<kLanes>& room, Softmax& state) {
+  const int party = static_cast<int>(threadIdx.x) / kLanes;
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+  __syncthreads();
+  if (lane == 0) {
+    room.top[party] = state.top;
+    room.sum[party] = state.sum;
+  }
+#pragma unroll
+  for (int i = 0; i < kDims; ++i) room.out[party][lane * kDims + i] = state.out[i];
+  __syncthreads();
+  if (party != 0) return false;
+  for (int other = 1; other < kThreads / kLanes; ++other) {
+    float out[kDims];
+#pragma unroll
+    for (int i = 0; i < kDims; ++i) out[i] = room.out[other][lane * kDims + i];
+    state.merge(room.top[other], room.sum[other], out);
+  }
+  return true;
+}
+
+template <int kLanes, bool kPacked>
+__device__ void store_row(const AttentionJob& job, const Row& row, const Softmax& state) {
+  const Matrix& out = job.args.out;
+  const int dims = job.args.cache.head_dim;
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+  const float inverse = state.sum > 0 ? 1.0F / state.sum : 0.0F;
+#pragma unroll
+  for (int i = 0; i < kDims; ++i) {
+    const int dim = Head<float, kPacked>::dim(lane, i);
+    if (dim >= dims) continue;
+    const std::int64_t place = row.token * out.stride + std::int64_t{row.head} * dims + dim;
+    store_any(out.dtype, out.data, place, state.out[i] * inverse);
+  }
+}
+
+// Where the lane's part of a row's split lies: kDims floats a lane, maximum and sum after them.
+template <int kLanes>
+__device__ float* partial_of(const AttentionJob& job, const Row& row, unsigned split) {
+  const std::int64_t number = std::int64_t{row.token} * job.heads + row.head;
+  return job.partials + (number * gridDim.z + split) * (kLanes * kDims + 2);
+}
+
+template <class E, int kLanes, int kRows, bool kPacked>
+__global__ void __launch_bounds__(kThreads) attention_kernel(AttentionJob job) {
+  __shared__ Meeting<kLanes> room;
+  await_inputs();
+  const int group = static_cast<int>(blockIdx.y);
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+  Row rows[kRows];
+  float q[kRows][kDims];
+  int first = 0x7fffffff;
+  int last = -1;
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    const std::int64_t number = std::int64_t{blockIdx.x} * job.rows_a_block + r;
+    if (r < job.rows_a_block) rows[r] = row_of(job, group, number);
+    const Row& row = rows[r];
+    Head<float, kPacked> head;
+    const ConstMatrix& all = job.args.q;
+    const int dims = row.end > 0 ? job.args.cache.head_dim : 0;
+    const float* from = static_cast<const float*>(all.data) + row.token * all.stride +
+                        std::int64_t{row.head} * job.args.cache.head_dim;
+#pragma unroll
+    for (int i = 0; i < kDims; ++i) {
+      const int dim = Head<float, kPacked>::dim(lane, i);
+      q[r][i] = dim < dims ? from[dim] * job.args.scale : 0.0F;
+    }
+    if (row.end == 0) continue;
+    first = smaller(first, row.sequence);
+    last = larger(last, row.sequence);
+  }
+  Softmax states[kRows];
+  for (int s = first; s <= last; ++s)
+    Walk<E, kLanes, kRows, kPacked>::run(job, group, rows, s, q, states);
+
+  const unsigned splits = gridDim.z;
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    if (rows[r].token < 0) continue;
+    const bool holds = meet(room, states[r]);
+    if (!holds) continue;
+    if (splits == 1) {
+      store_row<kLanes, kPacked>(job, rows[r], states[r]);
+      continue;
+    }
+    float* own = partial_of<kLanes>(job, rows[r], blockIdx.z);
+#pragma unroll
+    for (int i = 0; i < kDims; ++i) own[lane * kDims + i] = states[r].out[i];
+    if (lane == 0) {
+      own[kLanes * kDims] = states[r].top;
+      own[kLanes * kDims + 1] = states[r].sum;
+    }
+  }
+  if (splits == 1) return;
+  if (!arrives_last(job.tickets + blockIdx.y * gridDim.x + blockIdx.x, splits)) return;
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    const int party = static_cast<int>(threadIdx.x) / kLanes;
+    if (rows[r].token < 0 || party != r % (kThreads / kLanes)) continue;
+    Softmax state;
+    for (unsigned s = 0; s < splits; ++s) {
+      const float* own = partial_of<kLanes>(job, rows[r], s);
+      float out[kDims];
+#pragma unroll
+      for (int i = 0; i < kDims; ++i) out[i] = __ldcg(own + lane * kDims + i);
+      state.merge(__ldcg(own + kLanes * kDims), __ldcg(own + kLanes * kDims + 1), out);
+    }
+    store_row<kLanes, kPacked>(job, rows[r], state);
+  }
+}
+
+template <class E, int kLanes, int kRows, bool kPacked>
+void launch_attention(const Queue& queue, AttentionJob job) {
+  const AttentionArgs& args = job.args;
+  const int share = job.heads / args.cache.kv_heads;
+  const bool decode = job.tokens == args.sequences;
+  job.rows_a_block = decode ? std::min(share, kRows) : kRows;
+  // A group that does not fit is cut evenly: the rows of a block stay with one token.
+  while (decode && share % job.rows_a_block != 0) --job.rows_a_block;
+  const std::int64_t blocks = ceil_div(std::int64_t{job.tokens} * share, job.rows_a_block);
+  const int longest = args.page_table_stride * kKvPageTokens;
+  int splits = 1;
+  if (decode && blocks * args.cache.kv_heads <= queue.ticket_count) {
+    const auto pieces = static_cast<int>(ceil_div(longest, kSplitTokens));
+    const auto together = static_cast<int>(ceil_div(pieces, kMaxSplits));
+    const std::size_t row_bytes = (kLanes * kDims + 2) * sizeof(float);
+    const std::size_t rows = static_cast<std::size_t>(job.tokens) * job.heads;
+    splits = static_cast<int>(ceil_div(pieces, together));
+    job.split_tokens = kSplitTokens * together;
+    if (rows * row_bytes * static_cast<std::size_t>(splits) > queue.arena_bytes) splits = 1;
+  }
+  if (splits == 1) job.split_tokens = 0;
+  job.partials = queue.scratch<float>();
+  job.tickets = queue.tickets;
+  const dim3 shape(static_cast<unsigned>(blocks), static_cast<unsigned>(args.cache.kv_heads),
+                   static_cast<unsigned>(splits));
+  launch(queue, grid(shape, kThreads), attention_kernel<E, kLanes, kRows, kPacked>, job);
+}
+
+template <class E, int kLanes, bool kPacked>
+void choose_rows(const Queue& queue, const AttentionJob& job) {
+  const bool alone = job.tokens == job.args.sequences && job.heads == job.args.cache.kv_heads;
+  alone ? launch_attention<E, kLanes, 1, kPacked>(queue, job)
+        : launch_attention<E, kLanes, 4, kPacked>(queue, job);
+}
+
+template <class E>
+void choose_lanes(const Queue& queue, const AttentionJob& job) {
+  const KvView& cache = job.args.cache;
+  const bool packed = cache.head_dim % kDims == 0 &&
+                      reinterpret_cast<std::uintptr_t>(cache.k) % 16 == 0 &&
+                      reinterpret_cast<std::uintptr_t>(cache.v) % 16 == 0;
+  if (!packed) return choose_rows<E, 32, false>(queue, job);
+  if (cache.head_dim <= 64) return choose_rows<E, 8, true>(queue, job);
+  if (cache.head_dim <= 128) return choose_rows<E, 16, true>(queue, job);
+  choose_rows<E, 32, true>(queue, job);
+}
+
+}  // namespace
+
+void attention(const Queue& queue, const AttentionArgs& args) {
+  AttentionJob job;
+  job.args = args;
+  job.tokens = static_cast<int>(args.q.rows);
+  job.heads = static_cast<int>(args.q.cols / args.cache.head_dim);
+  if (job.tokens == 0 || args.sequences == 0) return;
+  switch (args.cache.dtype) {
+    case DType::kF32:
+      return choose_rows<float, 32, false>(queue, job);
+    case DType::kF16:
+      return choose_lanes<__half>(queue, job);
+    case DType::kBF16:
+      return choose_lanes<__nv_bfloat16>(queue, job);
+  }
+}
+
+}  // namespace dejavu::cuda

@@ -1,0 +1,102 @@
+// project: weights whose rows are inputs. One token reads every weight once; the rows are cut into
+// as many splits as give each multiprocessor a few blocks, and the block that arrives last at a
+// column adds the splits' partial sums (a hundredth of the weights' bytes) in order. Several tokens
+// go through cuBLASLt.
+#include <algorithm>
+
+#include "engine/backend/cuda/columns.cuh"
+#include "engine/backend/cuda/gemm.h"
+#include "engine/backend/cuda/ops.h"
+
+namespace dejavu::cuda {
+namespace {
+
+constexpr int kBlocksAProcessor = 4;
+constexpr std::int64_t kMinInputs = 64;  // of a block
+constexpr std::int64_t kSkipTokens = 8;
+
+__device__ void finish(const ProjectArgs& args, std::int64_t token, std::int64_t column,
+                       float sum) {
+  if (args.bias != nullptr) sum += args.bias[column];
+  float* y = static_cast<float*>(args.y.data) + token * args.y.stride + column;
+  *y = args.accumulate ? *y + sum : sum;
+}
+
+template <class E, int kTokens, bool kPacked>
+__global__ void __launch_bounds__(kColumnThreads)
+    project_kernel(ProjectArgs args, ColumnsJob job, unsigned* tickets) {
+  extern __shared__ float shared[];
+  await_inputs();
+  sum_columns<E, kTokens, kPacked>(job, shared);
+  if (job.splits == 1) {
+    for_sums<E, kTokens>(job, [&](std::int64_t token, std::int64_t column, int i) {
+      finish(args, token, column, shared[i]);
+    });
+    return;
+  }
+  store_partials<E, kTokens>(job, shared);
+  unsigned* ticket = tickets + blockIdx.z * gridDim.x + blockIdx.x;
+  if (!arrives_last(ticket, gridDim.y)) return;
+  const std::int64_t apart = job.x.rows * job.w.cols;
+  for_sums<E, kTokens>(job, [&](std::int64_t token, std::int64_t column, int) {
+    finish(args, token, column,
+           sum_partials(job.partials, job.splits, apart, token * job.w.cols + column));
+  });
+}
+
+__global__ void add_bias_kernel(Matrix y, const float* bias) {
+  await_inputs();
+  const std::int64_t c = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+  if (c < y.cols) static_cast<float*>(y.data)[blockIdx.y * y.stride + c] += bias[c];
+}
+
+template <class E, int kTokens, bool kPacked>
+void launch_project(const Queue& queue, const ProjectArgs& args) {
+  ColumnsJob job;
+  job.x = args.x;
+  job.w = args.w;
+  job.skip_zeros = args.skip_zero_rows;
+  job.partials = queue.scratch<float>();
+  const std::int64_t columns = ceil_div(args.w.cols, kColumns<E>);
+  const std::int64_t wanted = ceil_div(std::int64_t{queue.processors} * kBlocksAProcessor, columns);
+  const std::int64_t most = std::max<std::int64_t>(1, args.w.rows / kMinInputs);
+  job.splits = static_cast<int>(std::min({wanted, most, std::int64_t{256}}));
+  // As many tokens at a time as the partial sums and the tickets allow.
+  const auto floats = static_cast<std::int64_t>(queue.arena_bytes / sizeof(float));
+  const std::int64_t room =
+      std::min(floats / (job.splits * args.w.cols), queue.ticket_count / columns);
+  const std::int64_t step = std::max<std::int64_t>(kTokens, room / kTokens * kTokens);
+  for (std::int64_t first = 0; first < args.x.rows; first += step) {
+    ProjectArgs part = args;
+    part.x.rows = part.y.rows = std::min(step, args.x.rows - first);
+    part.x.data = args.x.row(first);
+    part.y.data = args.y.row(first);
+    job.x = part.x;
+    launch(queue, grid(column_blocks<E, kTokens>(job), kColumnThreads, kColumnShared<E, kTokens>),
+           project_kernel<E, kTokens, kPacked>, part, job, queue.tickets);
+  }
+}
+
+}  // namespace
+
+void project(const Queue& queue, const ProjectArgs& args) {
+  if (args.x.rows == 0) return;
+  const bool packed = packed_rows(args.w);
+  const GemmArgs gemm{args.x, args.w, true, args.y, args.accumulate};
+  const bool skips = args.skip_zero_rows && args.x.rows <= kSkipTokens;
+  if (args.x.rows > 1 && queue.gemm != nullptr && packed && !skips && Gemm::takes(gemm)) {
+    queue.gemm->run(queue, gemm);
+    const dim3 blocks(static_cast<unsigned>(ceil_div(args.y.cols, 256)),
+                      static_cast<unsigned>(args.y.rows));
+    if (args.bias != nullptr) launch(queue, grid(blocks, 256), add_bias_kernel, args.y, args.bias);
+    return;
+  }
+  with_element(args.x.dtype, [&](auto e) {
+    using E = decltype(e);
+    if (!packed) return launch_project<E, 4, false>(queue, args);
+    if (args.x.rows == 1) return launch_project<E, 1, true>(queue, args);
+    launch_project<E, 4, true>(queue, args);
+  });
+}
+
+}  // namespace dejavu::cuda

@@ -1,0 +1,37 @@
+// What an op's launcher gets: the stream, where to report failures, and the stream's own working
+// memory. Ops of one stream run in order, so each may use all of it.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/backend/cuda/errors.h"
+
+namespace dejavu::cuda {
+
+class Gemm;
+
+struct Queue {
+  cudaStream_t stream = nullptr;
+  Errors* errors = nullptr;
+  Gemm* gemm = nullptr;
+  std::byte* arena = nullptr;  // contents last until the op's end
+  std::size_t arena_bytes = 0;
+  // Zero between ops: blocks draw numbers to find out who arrives last, and the last one puts the
+  // zero back.
+  unsigned* tickets = nullptr;
+  int ticket_count = 0;
+  int processors = 0;  // multiprocessors
+  // Kernels may start before the one before them has ended, and wait for it inside (Hopper's
+  // programmatic dependent launch).
+  bool early_start = false;
+
+  template <class T>
+  T* scratch() const {
+    return static_cast<T*>(static_cast<void*>(arena));
+  }
+};
+
+}  // namespace dejavu::cuda
