@@ -156,12 +156,22 @@ class Daemon {
   int serve() {
     std::optional<Event> event;
     while (!event) event = events_.wait(std::nullopt);
-    if (*event == Event::kFatal) {
+    if (*event == Event::kStop) event = leave();
+    if (event == Event::kFatal) {
       set_state(ServiceState::kFailed);
       shut_down();
       return 1;
     }
     return drain();
+  }
+
+  // Not ready any more, but serving: who watches /ready gets time to send new requests elsewhere.
+  std::optional<Event> leave() {
+    const std::chrono::duration<double> grace(config_.app.drain_grace_seconds);
+    if (grace.count() == 0) return std::nullopt;
+    spdlog::info("leaving: not ready any more, but serving for another {} s", grace.count());
+    set_state(ServiceState::kLeaving);
+    return events_.wait(std::chrono::ceil<std::chrono::milliseconds>(grace));
   }
 
   // New requests are refused; what runs may finish until the deadline.

@@ -277,6 +277,7 @@ class ServiceImpl final : public GenerationService {
       case ServiceState::kLoading:
         return still_loading();
       case ServiceState::kReady:
+      case ServiceState::kLeaving:
         break;
     }
     if (model == nullptr) return still_loading();
@@ -337,6 +338,8 @@ const char* state_name(ServiceState state) {
       return "loading";
     case ServiceState::kReady:
       return "ready";
+    case ServiceState::kLeaving:
+      return "leaving";
     case ServiceState::kDraining:
       return "draining";
     case ServiceState::kFailed:

@@ -175,7 +175,13 @@ struct ModelCard {
   int max_model_len = 0;
 };
 
-enum class ServiceState : std::uint8_t { kLoading, kReady, kDraining, kFailed };
+enum class ServiceState : std::uint8_t {
+  kLoading,
+  kReady,
+  kLeaving,   // not ready, so that new work goes elsewhere; what still comes is served
+  kDraining,  // what runs may finish, new work is refused
+  kFailed,
+};
 
 const char* state_name(ServiceState state);  // "loading" …
 

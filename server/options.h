@@ -19,7 +19,8 @@ struct ServiceOptions {
 
 // The life of the daemon.
 struct AppOptions {
-  double drain_timeout_seconds = 30;  // after SIGTERM, what still runs is given this long
+  double drain_grace_seconds = 0;     // after SIGTERM, not ready but serving, for this long
+  double drain_timeout_seconds = 30;  // then, what still runs is given this long
 };
 
 }  // namespace dejavu

@@ -1,10 +1,7 @@
 """The nginx of the tls overlay, with its own configuration, in front of a real daemon."""
 
-import shutil
-import socket
 import ssl
 import subprocess
-import time
 from types import SimpleNamespace
 
 import grpc
@@ -12,12 +9,7 @@ import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from manifests import K8S
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+from nginx import free_port, run_nginx
 
 
 def make_certificate(folder):
@@ -32,8 +24,6 @@ def make_certificate(folder):
 
 @pytest.fixture(scope="module")
 def proxy(daemon, tmp_path_factory):
-    nginx = shutil.which("nginx", path="/usr/sbin") or shutil.which("nginx")
-    assert nginx, "nginx is not installed (Debian package nginx-light)"
     folder = tmp_path_factory.mktemp("proxy")
     make_certificate(folder)
     https, grpcs = free_port(), free_port()
@@ -50,20 +40,12 @@ def proxy(daemon, tmp_path_factory):
         text = text.replace(shipped, here)
     file = folder / "nginx.conf"
     file.write_text(text)
-    # Where nginx was built to write its first messages is not ours to write to: -e.
-    process = subprocess.Popen([nginx, "-e", "stderr", "-c", file, "-g", "daemon off;"])
     trust = ssl.create_default_context(cafile=folder / "tls.crt")
-    with httpx.Client(base_url=f"https://localhost:{https}", verify=trust, timeout=60) as client:
-        for _ in range(200):
-            assert process.poll() is None, "nginx ended"
-            try:
-                client.get("/health")
-                break
-            except httpx.ConnectError:
-                time.sleep(0.05)
+    with (
+        run_nginx(file, https),
+        httpx.Client(base_url=f"https://localhost:{https}", verify=trust, timeout=60) as client,
+    ):
         yield SimpleNamespace(http=client, grpc=f"localhost:{grpcs}", certificate=(folder / "tls.crt").read_bytes())
-    process.terminate()
-    process.wait(20)
 
 
 def test_probes_and_metrics(proxy):

@@ -30,12 +30,10 @@ def free_port():
 
 
 @contextmanager
-def nginx(folder, http, port):
-    """Runs while the context lasts; `http` is what stands in its http block and listens on `port`."""
+def run_nginx(file, port):
+    """nginx with this configuration, which listens on `port`, while the context lasts."""
     binary = shutil.which("nginx", path="/usr/sbin") or shutil.which("nginx")
     assert binary, "nginx is not installed (Debian package nginx-light)"
-    file = folder / "nginx.conf"
-    file.write_text(FRAME.format(folder=folder, http=http))
     # Where nginx was built to write its first messages is not ours to write to: -e.
     process = subprocess.Popen([binary, "-e", "stderr", "-c", file, "-g", "daemon off;"])
     try:
@@ -45,7 +43,16 @@ def nginx(folder, http, port):
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
+        yield
     finally:
         process.terminate()
         process.wait(20)
+
+
+@contextmanager
+def nginx(folder, http, port):
+    """The same with only what stands in the http block; its address."""
+    file = folder / "nginx.conf"
+    file.write_text(FRAME.format(folder=folder, http=http))
+    with run_nginx(file, port):
+        yield f"http://127.0.0.1:{port}"

@@ -55,6 +55,11 @@ TEST_CASE("health is liveness, ready is readiness") {
   CHECK(loading.status == 503);
   CHECK(loading.json()["status"] == "loading");
   CHECK(loading.header("retry-after") == "5");
+  http.service.set_state(ServiceState::kLeaving);
+  const HttpReply leaving = http.get("/ready");
+  CHECK(leaving.status == 503);
+  CHECK(leaving.json()["status"] == "leaving");
+  CHECK(http.post("/v1/completions", R"({"prompt":"a"})").status == 200);
   http.service.set_state(ServiceState::kReady);
 
   EngineStats stats;

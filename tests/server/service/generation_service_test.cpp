@@ -255,6 +255,8 @@ TEST_CASE("errors have their codes before any work is done") {
     CHECK(error(story_request()).reason == reason);
     CHECK(fixture.service->tokenize({"", std::string("x"), true}).error().reason == reason);
   }
+  fixture.service->set_state(ServiceState::kLeaving);
+  CHECK(fixture.run(story_request())->summary());
 }
 
 TEST_CASE("more sequences than are admitted are refused at once, and room comes back") {
