@@ -41,8 +41,8 @@ class Bench {
     std::uint64_t state = 1;
     for (int l = 0; l < kLayers; ++l) {
       layers_.push_back({weights(3 * kWidth * kWidth, state), weights(kWidth * kWidth, state),
-                         weights(2 * kFfn * kWidth, state), floats(kPages * 16 * kWidth / 2),
-                         floats(kPages * 16 * kWidth / 2)});
+                         weights(kFfn * kWidth, state), weights(kFfn * kWidth, state),
+                         floats(kPages * 16 * kWidth / 2), floats(kPages * 16 * kWidth / 2)});
     }
     head_ = weights(kVocab * kWidth, state);
     residual_ = floats(kMaxTokens * kWidth);
@@ -93,7 +93,8 @@ class Bench {
   struct Layer {
     Buffer qkv;
     Buffer out;
-    Buffer mlp;  // [neuron][in, out]
+    Buffer up;
+    Buffer down;
     Buffer k;
     Buffer v;
   };
@@ -194,21 +195,17 @@ class Bench {
                        StreamId::kMain);
     });
     norm();
-    Matrix up = bf16(layer.mlp, kFfn, kWidth);
-    up.stride = 2 * kWidth;
     timed("mlp_up", [&] {
       MlpUpArgs args;
       args.x = bf16(normed_, tokens, kWidth);
-      args.up = up;
+      args.up = bf16(layer.up, kFfn, kWidth);
       args.h = bf16(hidden_, tokens, kFfn);
       backend_.mlp_up(args, StreamId::kMain);
     });
-    Matrix down = bf16(layer.mlp, kFfn, 2 * kWidth);
-    down = columns(down, kWidth, kWidth);
     timed("mlp_down", [&] {
-      backend_.project(
-          {bf16(hidden_, tokens, kFfn), down, nullptr, f32(residual_, tokens, kWidth), true},
-          StreamId::kMain);
+      backend_.project({bf16(hidden_, tokens, kFfn), bf16(layer.down, kFfn, kWidth), nullptr,
+                        f32(residual_, tokens, kWidth), true},
+                       StreamId::kMain);
     });
   }
 

@@ -85,6 +85,14 @@ class Loader {
     return plan(*place, {{{std::move(name), {rows, cols}}}});
   }
 
+  // The same, of a tensor stored as [cols][rows].
+  Status plan_transposed(std::string name, std::int64_t rows, std::int64_t cols, ConstMatrix& out) {
+    const auto place = allocate(rows, cols, args_.dtype);
+    if (!place) return tl::unexpected(place.error());
+    out = *place;
+    return plan(*place, {{{std::move(name), {cols, rows}}, true}});
+  }
+
   // An F32 vector made of the named tensors, one after another.
   Status plan_vector(const std::vector<TensorSpec>& parts, const float*& out) {
     std::int64_t size = 0;
@@ -168,11 +176,8 @@ class Loader {
     if (config.qkv_bias)
       if (Status planned = plan_vector(biases, out.qkv_bias); !planned) return planned;
 
-    const auto place = allocate(q, d, args_.dtype);
-    if (!place) return tl::unexpected(place.error());
-    out.out = *place;
     const std::string module = base + std::string(names.out);
-    Status planned = plan(*place, {{{module + ".weight", {d, q}}, true}});
+    Status planned = plan_transposed(module + ".weight", q, d, out.out);
     if (planned && config.attention_out_bias)
       planned = plan_vector({{module + ".bias", {d}}}, out.out_bias);
     return planned;
@@ -182,26 +187,13 @@ class Loader {
     const ModelConfig& config = args_.config;
     const std::int64_t d = config.hidden_size;
     const std::int64_t ffn = config.ffn_size;
-    const std::int64_t record = config.gated_mlp ? 3 * d : 2 * d;
     const std::string gate = base + std::string(names.gate);
     const std::string up = base + std::string(names.up);
     const std::string down = base + std::string(names.down);
-    const auto place = allocate(ffn, record, args_.dtype);
-    if (!place) return tl::unexpected(place.error());
-
-    std::vector<Piece> pieces;
-    const auto add = [&](const std::string& module, bool transposed) {
-      const std::int64_t column = static_cast<std::int64_t>(pieces.size()) * d;
-      const auto shape = transposed ? std::vector{d, ffn} : std::vector{ffn, d};
-      pieces.push_back({{module + ".weight", shape}, transposed, column});
-      auto* first = static_cast<std::byte*>(place->data) +
-                    static_cast<std::size_t>(column) * dtype_size(place->dtype);
-      return ConstMatrix{first, place->dtype, ffn, d, record};
-    };
-    if (config.gated_mlp) out.gate = add(gate, false);
-    out.up = add(up, false);
-    out.down = add(down, true);
-    Status planned = plan(*place, std::move(pieces));
+    Status planned;
+    if (config.gated_mlp) planned = plan_matrix(gate + ".weight", ffn, d, out.gate);
+    if (planned) planned = plan_matrix(up + ".weight", ffn, d, out.up);
+    if (planned) planned = plan_transposed(down + ".weight", ffn, d, out.down);
     if (!planned || !config.mlp_bias) return planned;
     if (config.gated_mlp) planned = plan_vector({{gate + ".bias", {ffn}}}, out.gate_bias);
     if (planned) planned = plan_vector({{up + ".bias", {ffn}}}, out.up_bias);

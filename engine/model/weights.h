@@ -24,7 +24,9 @@ struct AttentionWeights {
   const float* out_bias = nullptr;  // [d]; null: none
 };
 
-// Views into one block of neuron records [ffn][gate?, up, down]: a record is contiguous.
+// One row a neuron in each; matrices apart, since a dense step reads a row's neighbours next: rows
+// of [up, down] together would make each of its passes skip every other stretch of memory, which
+// the hardware fetches all the same.
 struct MlpWeights {
   ConstMatrix gate;                  // [ffn][d]; null data: plain MLP
   ConstMatrix up;                    // [ffn][d]

@@ -100,6 +100,9 @@ struct ProjectKernel {
   // The partial of one range for columns [begin, end), into partials.
   void (*range)(const ProjectJob& job, std::int64_t range, std::int64_t begin,
                 std::int64_t end) = nullptr;
+  // Whether two ranges are better read side by side (see one_stream.h), and their partials then.
+  bool (*pairs)(const ProjectJob& job) = nullptr;  // null: never
+  void (*range_pair)(const ProjectJob& job, std::int64_t range, std::int64_t later) = nullptr;
   // y for columns [begin, end) from the partials.
   void (*fold)(const ProjectJob& job, std::int64_t begin, std::int64_t end) = nullptr;
   // y for columns [begin, end), at most kPanelColumns, and up to kTokenBlock tokens; all ranges.
@@ -115,7 +118,7 @@ struct GatherKernel {
   // As of RowsKernel, for the jobs of the functions below that have rows.
   std::size_t (*packed_bytes)(std::int64_t tokens, std::int64_t in) = nullptr;
   void (*pack)(const RowsJob& job, std::int64_t group) = nullptr;
-  // The partial of one range of neurons, from their records.
+  // The partial of one range of neurons, from their rows.
   void (*mlp_range)(const GatherMlpJob& job, std::int64_t range) = nullptr;
   // As ProjectKernel::range, without the rows whose inputs are zero.
   void (*project_range)(const ProjectJob& job, std::int64_t range, std::int64_t begin,

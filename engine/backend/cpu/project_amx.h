@@ -4,7 +4,6 @@
 
 #include "engine/backend/cpu/amx_tiles.h"
 #include "engine/backend/cpu/bf16_panel.h"
-#include "engine/backend/cpu/one_stream.h"
 
 namespace dejavu {
 namespace {
@@ -73,58 +72,6 @@ struct AmxProject : Bf16Panel<TilesTogether> {
     _mm512_store_si512(to[1][2 * t + 1], _mm512_andnot_si512(low, pairs));
   }
 
-  // One token and rows of a page at most without gaps: row after row (see one_stream.h). Even and
-  // odd inputs and columns have their own sums, so that a line's sums are lines too and lie, modulo
-  // a page, behind what is read; the additions are again the tiles'.
-  static constexpr std::int64_t kPageColumns = 2048;
-  struct LineSums {
-    alignas(4096) float even[kPageColumns / 2];
-    alignas(4096) float odd[kPageColumns / 2];
-  };
-  static bool in_address_order(const ProjectJob& job, const RangePlace& at) {
-    return job.x.rows == 1 && gapless(job.w) && job.w.cols <= kPageColumns &&
-           job.w.cols % 32 == 0 && at.begin == 0 && at.end == job.w.cols;
-  }
-  static void stream_in_order(const ProjectJob& job, const RangePlace& at) {
-    const FlushDenormals flush;
-    LineSums sums[2];  // of even and odd inputs
-    for (std::int64_t n = at.first; n < at.last; n += kTileInputs) {
-      const std::int64_t rows = smaller(kTileInputs, at.last - n);
-      for (LineSums& s : sums) {
-        for (std::int64_t i = 0; i < job.w.cols / 2; i += S::kWidth) {
-          S::store(s.even + i, S::zero());
-          S::store(s.odd + i, S::zero());
-        }
-      }
-      for (std::int64_t r = 0; r < rows; ++r) add_row(job, n + r, sums[r % 2]);
-      for (std::int64_t column = 0; column < at.end; column += 32) {
-        const std::int64_t i = column / 2;
-        const __m512 even = S::add(S::load(sums[0].even + i), S::load(sums[1].even + i));
-        const __m512 odd = S::add(S::load(sums[0].odd + i), S::load(sums[1].odd + i));
-        add_columns(even, odd, n == at.first, at.partial + column);
-      }
-    }
-  }
-
-  static void add_row(const ProjectJob& job, std::int64_t n, LineSums& sums) {
-    const auto* row = static_cast<const std::uint16_t*>(at(job.w, n, 0));
-    const std::uint32_t bits = std::uint32_t{*packed_x<AmxProject>(job, 0, n)} << 16;
-    const __m512 x = _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(bits)));
-    const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xffff0000U));
-    for (std::int64_t column = 0; column < job.w.cols; column += 32) {
-      prefetch_line(row + column);
-      const __m512i w = _mm512_loadu_si512(row + column);
-      const __m512 even = _mm512_castsi512_ps(_mm512_slli_epi32(w, 16));
-      const __m512 odd = _mm512_castsi512_ps(_mm512_and_si512(w, upper));
-      float* even_sums = sums.even + column / 2;
-      float* odd_sums = sums.odd + column / 2;
-      const __m512 a = S::fma(even, x, S::load(even_sums));
-      const __m512 b = S::fma(odd, x, S::load(odd_sums));
-      S::store(even_sums, a);
-      S::store(odd_sums, b);
-    }
-  }
-
   // Adds the sums of 32 columns to a partial.
   static void add_columns(__m512 even, __m512 odd, bool first, float* to) {
     const __m512 low = first ? S::zero() : S::load(to);
@@ -137,7 +84,6 @@ struct AmxProject : Bf16Panel<TilesTogether> {
   // other are multiplied. Sums rest in memory.
   static constexpr std::int64_t kStreamTokens = kTileRows;
   static void stream(const ProjectJob& job, const RangePlace& at) {
-    if (in_address_order(job, at)) return stream_in_order(job, at);
     if (job.x.rows <= kDirectTokens) return stream_direct(job, at);
     alignas(64) Panel pairs[2][kTileRows * 32];
     const TileShapes shapes(static_cast<int>(job.x.rows), kTileRows);

@@ -105,12 +105,17 @@ void range_by_panels(const ProjectJob& job, const RangePlace& at) {
   }
 }
 
+inline RangePlace range_place(const ProjectJob& job, std::int64_t range, std::int64_t begin,
+                              std::int64_t end) {
+  const std::int64_t first = range * job.range_length;
+  const std::int64_t last = smaller(job.w.rows, first + job.range_length);
+  return {first, last, begin, end, job.partials + range * partial_size(job)};
+}
+
 template <class P>
 void project_range(const ProjectJob& job, std::int64_t range, std::int64_t begin,
                    std::int64_t end) {
-  const std::int64_t first = range * job.range_length;
-  const std::int64_t last = smaller(job.w.rows, first + job.range_length);
-  const RangePlace at{first, last, begin, end, job.partials + range * partial_size(job)};
+  const RangePlace at = range_place(job, range, begin, end);
   if (job.x.rows <= P::kStreamTokens) return P::stream(job, at);
   range_by_panels<P>(job, at);
 }
@@ -212,8 +217,13 @@ void project_pack(const ProjectJob& job, std::int64_t group) {
 
 template <class P>
 constexpr ProjectKernel project_kernel() {
-  return {project_packed_bytes<P>, project_pack<P>, project_range<P>, project_fold<P>,
-          project_panels<P>};
+  ProjectKernel kernel;
+  kernel.packed_bytes = project_packed_bytes<P>;
+  kernel.pack = project_pack<P>;
+  kernel.range = project_range<P>;
+  kernel.fold = project_fold<P>;
+  kernel.panels = project_panels<P>;
+  return kernel;
 }
 
 }  // namespace

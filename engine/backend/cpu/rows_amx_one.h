@@ -1,7 +1,8 @@
 // y = x W^T with tiles, for one token and rows without gaps between them, read in address order
-// (see one_stream.h). Sixteen steps of a row are the left operand and the same sixteen steps of x
-// the right one; of their products only the diagonal counts. A step's sum starts at zero, so adding
-// the steps up in order gives AmxRows' bits. Internal linkage: see kernels.h.
+// from two places at once (see one_stream.h). Sixteen steps of a row are the left operand and the
+// same sixteen steps of x the right one; of their products only the diagonal counts. A step's sum
+// starts at zero, so adding the steps up in order gives AmxRows' bits. Internal linkage: see
+// kernels.h.
 #pragma once
 
 #include "engine/backend/cpu/one_stream.h"
@@ -12,11 +13,12 @@ namespace {
 
 struct AmxRowsOne {
   static constexpr std::int64_t kBlockInputs = kTileRows * kTileInputs;
-  static constexpr std::int64_t kAhead = 3072;  // bytes; 1024 and 3072 are slower
+  static constexpr std::int64_t kStretch =
+      kFinishRows / 2;  // rows of each stream between epilogues
 
   static bool fits(const RowsJob& job) {
-    return job.x.rows == 1 && job.gate.data == nullptr && gapless(job.w) &&
-           job.w.cols % kBlockInputs == 0;
+    return job.x.rows == 1 && gapless(job.w) && job.w.cols % kBlockInputs == 0 &&
+           (job.gate.data == nullptr || gapless(job.gate));
   }
 
   static std::size_t packed_bytes(std::int64_t in) {
@@ -65,24 +67,36 @@ struct AmxRowsOne {
     sum = total;
   }
 
+  // Rows [first, first + count) and, in turns with them, [second, second + others); sums of the
+  // second ones begin at kStretch. `others` is not above `count`.
+  struct Streams {
+    std::int64_t first = 0;
+    std::int64_t count = 0;
+    std::int64_t second = 0;
+    std::int64_t others = 0;
+  };
+
   // The products of a block are added up while the next one is fetched.
-  static void multiply_rows(const RowsJob& job, std::int64_t row, std::int64_t count, float* sums) {
+  static void multiply_rows(const RowsJob& job, const ConstMatrix& w, const Streams& rows,
+                            float* sums) {
     const FlushDenormals flush;
     StreamPage<kTileBytes> page;
     const float* products = nullptr;
     float* sum = nullptr;
-    const auto* weights = static_cast<const std::uint16_t*>(at(job.w, row, 0));
-    for (std::int64_t r = 0; r < count; ++r) {
-      sums[r] = 0;
-      const auto* x = static_cast<const char*>(job.packed);
-      for (std::int64_t k = 0; k < job.w.cols; k += kBlockInputs) {
-        fetch(weights);
-        const float* next = multiply(weights, x, static_cast<float*>(page.beside(weights)));
-        if (products != nullptr) add(products, *sum);
-        products = next;
-        sum = &sums[r];
-        weights += kBlockInputs;
-        x += kTileBytes;
+    const auto block = [&](std::int64_t row, std::int64_t k, float& row_sum) {
+      const auto* weights = static_cast<const std::uint16_t*>(at(w, row, k));
+      fetch(weights);
+      const float* next = multiply(weights, static_cast<const char*>(job.packed) + k * 2,
+                                   static_cast<float*>(page.beside(weights)));
+      if (products != nullptr) add(products, *sum);
+      products = next;
+      sum = &row_sum;
+    };
+    for (std::int64_t r = 0; r < rows.count; ++r) {
+      sums[r] = sums[kStretch + r] = 0;
+      for (std::int64_t k = 0; k < w.cols; k += kBlockInputs) {
+        block(rows.first + r, k, sums[r]);
+        if (r < rows.others) block(rows.second + r, k, sums[kStretch + r]);
       }
     }
     add(products, *sum);
@@ -90,11 +104,19 @@ struct AmxRowsOne {
 
   static void run(const RowsJob& job, std::int64_t begin, std::int64_t end) {
     const TileShapes shapes(kTileRows, kTileRows);
+    const bool gated = job.gate.data != nullptr;
     alignas(64) float sums[kFinishRows];
-    for (std::int64_t row = begin; row < end; row += kFinishRows) {
-      const std::int64_t count = smaller(kFinishRows, end - row);
-      multiply_rows(job, row, count, sums);
-      finish<Avx512>(job, {0, row, count, sums, nullptr});
+    alignas(64) float gate_sums[kFinishRows];
+    const std::int64_t middle = smaller(end, begin + round_up((end - begin + 1) / 2, kStretch));
+    for (std::int64_t row = begin; row < middle; row += kStretch) {
+      Streams rows{row, smaller(kStretch, middle - row), row + (middle - begin)};
+      rows.others = larger(0, smaller(kStretch, end - rows.second));
+      multiply_rows(job, job.w, rows, sums);
+      if (gated) multiply_rows(job, job.gate, rows, gate_sums);
+      const float* gates = gated ? gate_sums : nullptr;
+      finish<Avx512>(job, {0, rows.first, rows.count, sums, gates});
+      finish<Avx512>(
+          job, {0, rows.second, rows.others, sums + kStretch, gated ? gates + kStretch : nullptr});
     }
   }
 };
