@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <deque>
 
+#include "config/commands.h"
 #include "config/sources.h"
 #include "config/suggest.h"
 
@@ -12,22 +13,6 @@ namespace {
 constexpr std::string_view kAbout =
     "dejavu serves decoder-only language models over HTTP and gRPC.\n"
     "Options also come from the environment (DEJAVU_MAX_NUM_SEQS) and from a TOML file (--config).";
-
-struct CommandSpec {
-  Command command;
-  std::string_view name;
-  std::string_view about;
-};
-constexpr std::array kCommands = {
-    CommandSpec{kServe, "serve", "start the daemon"},
-    CommandSpec{kGenerate, "generate", "continue a prompt on the terminal"},
-    CommandSpec{kBench, "bench", "measure decode and prefill speed"},
-    CommandSpec{kCalibrate, "calibrate", "train predictors for a model and write its artifact"},
-    CommandSpec{kAnalyze, "analyze", "find out how contextually sparse a model is"},
-    CommandSpec{kEvaluate, "eval", "measure what each sparsity mode costs in quality"},
-    CommandSpec{kHealth, "health", "ask a running daemon how it is; exit 0 when it is ready"},
-};
-constexpr CommandSpec kBenchServeSpec{kBenchServe, "serve", "measure a running daemon under load"};
 
 // CLI11's help, with flags that can be negated written as --[no-]name.
 class HelpFormatter : public CLI::Formatter {
@@ -43,8 +28,9 @@ class HelpFormatter : public CLI::Formatter {
 // of every other source are.
 class CommandParser {
  public:
-  CommandParser(CLI::App& parent, const CommandSpec& spec) : command_(spec.command) {
-    app_ = parent.add_subcommand(std::string(spec.name), std::string(spec.about));
+  CommandParser(CLI::App& parent, const CommandEntry& entry) : command_(entry.command) {
+    const std::string_view word = entry.name.substr(entry.name.find(' ') + 1);
+    app_ = parent.add_subcommand(std::string(word), std::string(entry.about));
     app_->allow_extras();
     const Config defaults;
     for (const OptionSpec& option : option_table()) {
@@ -208,14 +194,21 @@ Result<CommandLine> parse_command_line(std::span<const char* const> args, const 
   app.formatter(std::make_shared<HelpFormatter>());
   app.set_version_flag("--version", std::string("dejavu ") + DEJAVU_VERSION);
   bool markdown = false;
+  bool man = false;
+  bool completion = false;
   app.add_flag("--help-markdown", markdown, "Print every option of every command as Markdown");
+  app.add_flag("--help-man", man, "Print the manual page");
+  app.add_flag("--help-completion", completion, "Print a completion script for bash");
   std::deque<CommandParser> parsers;
-  for (const CommandSpec& spec : kCommands) parsers.emplace_back(app, spec);
-  const auto bench =
-      std::find_if(parsers.begin(), parsers.end(), [](auto& p) { return p.command() == kBench; });
-  bench->app().require_subcommand(0, 1);
-  CLI::App& bench_app = bench->app();
-  parsers.emplace_back(bench_app, kBenchServeSpec);
+  for (const CommandEntry& entry : kCommandTable) {
+    if (!is_nested(entry)) {
+      parsers.emplace_back(app, entry);
+    } else {  // of the command before it
+      CLI::App& parent = parsers.back().app();
+      parent.require_subcommand(0, 1);
+      parsers.emplace_back(parent, entry);
+    }
+  }
 
   CommandLine line;
   try {
@@ -235,13 +228,15 @@ Result<CommandLine> parse_command_line(std::span<const char* const> args, const 
   for (CommandParser& parser : parsers) {
     if (parser.app().parsed()) chosen = &parser;  // nested ones come last
   }
-  if (markdown) {
-    line.output = options_markdown();
+  if (markdown || man || completion) {
+    line.output = markdown ? options_markdown() : man ? man_page() : bash_completion();
     return line;
   }
   if (chosen == nullptr) {
     std::vector<std::string> names = {"--help", "--version"};
-    for (const CommandSpec& spec : kCommands) names.emplace_back(spec.name);
+    for (const CommandEntry& entry : kCommandTable) {
+      if (!is_nested(entry)) names.emplace_back(entry.name);
+    }
     const std::string word = args.empty() ? "" : args.front();
     return invalid(word.empty() ? "say what to do, as in: dejavu serve (see dejavu --help)"
                                 : "unknown command " + word + suggestion(word, names));

@@ -44,6 +44,9 @@ Result<CommandLine> parse_command_line(std::span<const char* const> args, const 
 std::string describe_settings(const CommandLine& line);
 // Every option of every command as a Markdown page: docs/options.md.
 std::string options_markdown();
+// The same as a manual page (roff), and as a completion script for bash.
+std::string man_page();
+std::string bash_completion();
 // Options that differ from their defaults, as "--port 8080 --dtype float32".
 std::string non_default_options(const CommandLine& line);
 

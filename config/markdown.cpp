@@ -1,17 +1,9 @@
 // The options as a page of documentation.
 #include "config/command_line.h"
+#include "config/commands.h"
 
 namespace dejavu {
 namespace {
-
-struct CommandName {
-  Command command;
-  std::string_view name;
-};
-constexpr CommandName kCommandNames[] = {{kServe, "serve"},         {kGenerate, "generate"},
-                                         {kBench, "bench"},         {kBenchServe, "bench serve"},
-                                         {kAnalyze, "analyze"},     {kEvaluate, "eval"},
-                                         {kCalibrate, "calibrate"}, {kHealth, "health"}};
 
 std::string code(const std::string& text) { return text.empty() ? text : '`' + text + '`'; }
 
@@ -32,11 +24,11 @@ std::string options_markdown() {
       "environment, the environment before the TOML file (`--config FILE`, keys named as the\n"
       "options), the file before the default.\n";
   const Config defaults;
-  for (const CommandName& command : kCommandNames) {
+  for (const CommandEntry& command : kCommandTable) {
     out += "\n## dejavu " + std::string(command.name) +
            "\n\n| option | environment | values | default | |\n|---|---|---|---|---|\n";
     for (const OptionSpec& spec : option_table()) {
-      if ((spec.commands & command.command) == 0) continue;
+      if (!takes(command, spec)) continue;
       out += "| " + code(flag_name(spec)) + " | " + code(environment_name(spec)) + " | " +
              cell(allowed_values(spec)) + " | " + code(render(spec, defaults)) + " | " +
              cell(std::string(spec.help)) + " |\n";

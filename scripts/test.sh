@@ -12,7 +12,7 @@ if [ "${1:-}" = --quick ]; then
 fi
 [ $# -eq 0 ] || die "unknown argument $1; use: scripts/test.sh [--quick]"
 
-test_packages=(chromium chromium-driver clang clang-format docker-compose libclang-rt-14-dev nginx-light openssl prometheus python3 python3-venv
+test_packages=(chromium chromium-driver clang clang-format docker-compose dpkg-dev groff-base libclang-rt-14-dev nginx-light openssl prometheus python3 python3-venv
   systemd)
 # Any kubectl renders the manifests; Debian's may not be installed beside another.
 command -v kubectl >/dev/null || test_packages+=(kubernetes-client)

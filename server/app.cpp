@@ -13,8 +13,10 @@
 #include "server/events.h"
 #include "server/grpc/grpc_server.h"
 #include "server/http/http_server.h"
+#include "server/liveness.h"
 #include "server/load_progress.h"
 #include "server/model_stack.h"
+#include "server/service_manager.h"
 
 namespace dejavu {
 namespace {
@@ -55,6 +57,7 @@ class Daemon {
     const std::string grpc = grpc_ ? " and grpc://" + authority(host(), grpc_->port()) : "";
     spdlog::info("listening on http://{}{}; loading {}", authority(host(), http_->port()), grpc,
                  location_.directory.string());
+    manager_.loading(location_.directory.string());
     std::thread loader([this] {
       loaded_ = load();
       events_.post(Event::kLoaded);
@@ -71,6 +74,7 @@ class Daemon {
     }
     set_state(ServiceState::kReady);
     log_ready();
+    manager_.ready();
     const SparsityEventLogger events([this] { return stack_.sparsity->status(); });
     const StatsLogger stats(*metrics_, [this] { return stack_.engine->stats(); });
     return serve();
@@ -154,9 +158,8 @@ class Daemon {
   }
 
   int serve() {
-    std::optional<Event> event;
-    while (!event) event = events_.wait(std::nullopt);
-    if (*event == Event::kStop) event = leave();
+    std::optional<Event> event = wait_until(Clock::time_point::max());
+    if (event == Event::kStop) event = leave();
     if (event == Event::kFatal) {
       set_state(ServiceState::kFailed);
       shut_down();
@@ -165,28 +168,46 @@ class Daemon {
     return drain();
   }
 
+  // News, or nothing when the time has come. Meanwhile the service manager hears that the engine
+  // lives, as long as it does.
+  std::optional<Event> wait_until(Clock::time_point end) {
+    while (true) {
+      if (!engine_hangs(stack_.engine->stats())) manager_.alive();
+      const Clock::time_point now = Clock::now();
+      if (now >= end) return std::nullopt;
+      const auto limit = std::min(end - now, manager_.interval());
+      if (const auto event = events_.wait(std::chrono::ceil<std::chrono::milliseconds>(limit))) {
+        return event;
+      }
+    }
+  }
+
+  Clock::time_point in(double seconds) const {
+    return Clock::now() +
+           std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
+  }
+
   // Not ready any more, but serving: who watches /ready gets time to send new requests elsewhere.
   std::optional<Event> leave() {
-    const std::chrono::duration<double> grace(config_.app.drain_grace_seconds);
-    if (grace.count() == 0) return std::nullopt;
-    spdlog::info("leaving: not ready any more, but serving for another {} s", grace.count());
+    manager_.stopping();
+    const double grace = config_.app.drain_grace_seconds;
+    if (grace == 0) return std::nullopt;
+    spdlog::info("leaving: not ready any more, but serving for another {} s", grace);
     set_state(ServiceState::kLeaving);
-    return events_.wait(std::chrono::ceil<std::chrono::milliseconds>(grace));
+    return wait_until(in(grace));
   }
 
   // New requests are refused; what runs may finish until the deadline.
   int drain() {
     constexpr std::chrono::milliseconds kLook{20};
-    const auto limit = std::chrono::duration_cast<Clock::duration>(
-        std::chrono::duration<double>(config_.app.drain_timeout_seconds));
-    const auto deadline = Clock::now() + limit;
+    const Clock::time_point deadline = in(config_.app.drain_timeout_seconds);
     spdlog::info("stopping: {} requests in flight get up to {} s to finish",
                  service_->active_calls(), config_.app.drain_timeout_seconds);
     set_state(ServiceState::kDraining);
     http_->drain();
     int code = 0;
     while (service_->active_calls() > 0 && Clock::now() < deadline) {
-      if (events_.wait(kLook) == Event::kFatal) code = 1;
+      if (wait_until(Clock::now() + kLook) == Event::kFatal) code = 1;
     }
     if (const int left = service_->active_calls(); left > 0) {
       spdlog::warn("the drain timeout is over: {} requests are cut off", left);
@@ -211,6 +232,7 @@ class Daemon {
   Config config_;
   ModelLocation location_;
   EventQueue events_;
+  ServiceManager manager_;
   std::unique_ptr<Metrics> metrics_;
   ModelStack stack_;  // loader thread until kLoaded
   Status loaded_;

@@ -11,11 +11,11 @@ namespace {
 
 constexpr int kUsageError = 2;
 
-struct CommandEntry {
+struct Handler {
   dejavu::Command command;
   dejavu::Result<int> (*run)(const dejavu::CommandLine&);
 };
-constexpr CommandEntry kCommands[] = {
+constexpr Handler kHandlers[] = {
     {dejavu::kServe, dejavu::run_serve},     {dejavu::kGenerate, dejavu::run_generate},
     {dejavu::kBench, dejavu::run_bench},     {dejavu::kBenchServe, dejavu::run_bench_serve},
     {dejavu::kAnalyze, dejavu::run_analyze}, {dejavu::kCalibrate, dejavu::run_calibrate},
@@ -40,9 +40,9 @@ int main(int argc, char** argv) {
     std::fputs(line->output.c_str(), stdout);
     return 0;
   }
-  const auto* entry = std::find_if(
-      std::begin(kCommands), std::end(kCommands),
-      [&](const CommandEntry& candidate) { return candidate.command == line->command; });
+  const auto* entry =
+      std::find_if(std::begin(kHandlers), std::end(kHandlers),
+                   [&](const Handler& candidate) { return candidate.command == line->command; });
   const auto code = entry->run(*line);
   return code ? *code : refuse(code.error().message);
 }

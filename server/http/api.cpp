@@ -9,15 +9,13 @@
 #include "server/http/json_body.h"
 #include "server/http/parse_prompt.h"
 #include "server/http/sparsity_json.h"
+#include "server/liveness.h"
 #include "server/page/page.h"
 
 namespace dejavu {
 namespace {
 
 using nlohmann::ordered_json;
-
-// A step takes far less; an engine that has work and finished none for so long hangs.
-constexpr double kHungAfterSeconds = 60;
 
 HttpResponse json_response(const ordered_json& json) {
   HttpResponse response;
@@ -189,8 +187,7 @@ HttpResponse Api::sparsity() const {
 HttpResponse Api::health() const {
   if (service_.state() == ServiceState::kFailed)
     return unavailable("failed", "The engine failed; the daemon is about to exit.");
-  const EngineStats stats = service_.engine_stats();
-  if (stats.running > 0 && stats.seconds_since_step > kHungAfterSeconds)
+  if (engine_hangs(service_.engine_stats()))
     return unavailable("hung", "The engine has work and finished no step for a minute.");
   return json_response({{"status", "ok"}});
 }
