@@ -5,9 +5,10 @@ namespace dejavu {
 std::vector<OptionSpec> bench_options() {
   return {
       {.name = "shape",
-       .commands = kBench,
+       .commands = kBench | kPlan,
        .field = TextField{at<&Config::bench, &StepBenchOptions::shape>},
-       .help = "a published shape with random weights instead of a model, as opt-1.3b"},
+       .help =
+           "a published shape instead of a model, as opt-1.3b; bench draws its weights at random"},
       {.name = "batch",
        .commands = kBench,
        .field = IntListField{at<&Config::bench, &StepBenchOptions::batches>, 1, 1024},

@@ -103,7 +103,7 @@ std::vector<OptionSpec> client_options() {
        .field = ListField{at<&Config::load, &LoadOptions::goodput>},
        .help = "limits in ms a request must meet to count: ttft:200,tpot:50,e2el:5000"},
       {.name = "json",
-       .commands = kGenerate | kBench | kBenchServe | kReadsText,
+       .commands = kGenerate | kBench | kBenchServe | kPlan | kReadsText,
        .field = TextField{at<&Config::client, &ClientOptions::json_file>},
        .help = "write the result to this file as JSON"},
   };

@@ -19,6 +19,7 @@ inline constexpr std::array kCommandTable = {
     CommandEntry{kGenerate, "generate", "continue a prompt on the terminal"},
     CommandEntry{kBench, "bench", "measure decode and prefill speed"},
     CommandEntry{kBenchServe, "bench serve", "measure a running daemon under load"},
+    CommandEntry{kPlan, "plan", "say whether a model fits here, and how fast it could be"},
     CommandEntry{kCalibrate, "calibrate", "train predictors for a model and write its artifact"},
     CommandEntry{kAnalyze, "analyze", "find out how contextually sparse a model is"},
     CommandEntry{kEvaluate, "eval", "measure what each sparsity mode costs in quality"},

@@ -23,6 +23,7 @@ enum Command : unsigned {
   kBench = 1U << 2U,
   kBenchServe = 1U << 3U,
   kHealth = 1U << 4U,
+  kPlan = 1U << 5U,
   kAnalyze = 1U << 6U,
   kEvaluate = 1U << 7U,
   kCalibrate = 1U << 8U,
@@ -96,7 +97,7 @@ struct OptionSpec {
 std::span<const OptionSpec> option_table();
 
 inline constexpr unsigned kEveryCommand =
-    kServe | kGenerate | kBench | kBenchServe | kHealth | kAnalyze | kEvaluate | kCalibrate;
+    kServe | kGenerate | kBench | kBenchServe | kHealth | kPlan | kAnalyze | kEvaluate | kCalibrate;
 
 // "--max-num-seqs", or "MODEL".
 std::string flag_name(const OptionSpec& spec);

@@ -15,7 +15,7 @@ inline constexpr double kAnyNumber = std::numeric_limits<double>::max();
 inline constexpr unsigned kLoadsModel = kServe | kGenerate;
 inline constexpr unsigned kComputes = kLoadsModel | kBench;
 inline constexpr unsigned kReadsText = kAnalyze | kEvaluate | kCalibrate;
-inline constexpr unsigned kUsesDevice = kComputes | kReadsText;
+inline constexpr unsigned kUsesDevice = kComputes | kReadsText | kPlan;
 inline constexpr unsigned kTalks = kBenchServe | kHealth;
 
 // The field Config::*Group.*Member.

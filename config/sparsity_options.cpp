@@ -19,7 +19,7 @@ std::vector<OptionSpec> sparsity_options() {
        .help = "modes that a request may choose; default: every one the model and its artifact "
                "make possible"},
       {.name = "sparsity-artifact",
-       .commands = kLoadsModel | kEvaluate,
+       .commands = kLoadsModel | kEvaluate | kPlan,
        .field = TextField{at<&Config::sparsity, &SparsityOptions::artifact_directory>},
        .help = "folder that dejavu calibrate wrote; default: MODEL/sparsity, when it is there"},
       {.name = "target-recall",

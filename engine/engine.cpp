@@ -18,7 +18,9 @@ Result<std::unique_ptr<Engine>> Engine::create(Backend& backend, std::unique_ptr
 Result<std::unique_ptr<Engine>> create_engine(Backend& backend, std::unique_ptr<Transformer> model,
                                               const EngineOptions& options, int launch_ahead,
                                               StepSparsity* sparsity) {
-  const auto pages = kv_page_count(backend.info(), *model, options);
+  const auto pages = kv_page_count(
+      backend.info(),
+      {model->weight_bytes(), model->kv_shape().page_bytes(), model->max_model_len()}, options);
   if (!pages) return tl::unexpected(pages.error());
   auto cache = KvCache::create(backend, model->kv_shape(), *pages);
   if (!cache) return tl::unexpected(cache.error());

@@ -23,17 +23,16 @@ std::size_t default_bytes(const BackendInfo& backend, std::size_t left, std::siz
 
 }  // namespace
 
-Result<int> kv_page_count(const BackendInfo& backend, const Transformer& model,
+Result<int> kv_page_count(const BackendInfo& backend, const KvDemand& demand,
                           const EngineOptions& options) {
-  const std::size_t page = model.kv_shape().page_bytes();
-  const auto sequence_pages = static_cast<std::size_t>(pages_for(model.max_model_len()));
+  const std::size_t page = demand.page_bytes;
+  const auto sequence_pages = static_cast<std::size_t>(pages_for(demand.max_model_len));
   const std::size_t least = sequence_pages * page;
   // Slot numbers, page * kKvPageTokens + offset, are int32.
   constexpr std::size_t kMostPages =
       static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()) / kKvPageTokens;
-  const std::string need =
-      "one sequence of max_model_len=" + std::to_string(model.max_model_len()) + " tokens needs " +
-      in_mib(least) + " of KV cache";
+  const std::string need = "one sequence of max_model_len=" + std::to_string(demand.max_model_len) +
+                           " tokens needs " + in_mib(least) + " of KV cache";
 
   std::size_t bytes = options.kv_cache_bytes;
   if (bytes != 0) {
@@ -43,12 +42,12 @@ Result<int> kv_page_count(const BackendInfo& backend, const Transformer& model,
                      "kv-cache-memory");
     }
   } else {
-    const std::size_t used = std::min(model.weight_bytes(), backend.memory_bytes);
+    const std::size_t used = std::min(demand.weight_bytes, backend.memory_bytes);
     const std::size_t left = backend.memory_bytes - used;
     if (left < least) {
       return fail(ErrorCode::kResourceExhausted,
                   need + ", but " + in_mib(left) + " of " + in_mib(backend.memory_bytes) + " (" +
-                      backend.memory_source + ") are left beside " + in_mib(model.weight_bytes()) +
+                      backend.memory_source + ") are left beside " + in_mib(demand.weight_bytes) +
                       " of weights; lower --max-model-len or give more memory",
                   "max-model-len");
     }

@@ -19,7 +19,8 @@ constexpr Handler kHandlers[] = {
     {dejavu::kServe, dejavu::run_serve},     {dejavu::kGenerate, dejavu::run_generate},
     {dejavu::kBench, dejavu::run_bench},     {dejavu::kBenchServe, dejavu::run_bench_serve},
     {dejavu::kAnalyze, dejavu::run_analyze}, {dejavu::kCalibrate, dejavu::run_calibrate},
-    {dejavu::kEvaluate, dejavu::run_eval},   {dejavu::kHealth, dejavu::run_health},
+    {dejavu::kEvaluate, dejavu::run_eval},   {dejavu::kPlan, dejavu::run_plan},
+    {dejavu::kHealth, dejavu::run_health},
 };
 
 int refuse(const std::string& message) {

@@ -51,27 +51,17 @@ Result<ModelLocation> check_model_options(const Config& config) {
   return locate_model(config.model.model);
 }
 
-namespace {
-
-// With the artifact that the options name, or the one beside the model if there is one.
-Result<std::unique_ptr<SparsityRuntime>> make_sparsity(const SparsityOptions& options,
-                                                       const std::filesystem::path& model) {
-  SparsityRuntime::Parts parts;
-  parts.options = options;
-  std::filesystem::path directory = options.artifact_directory;
-  if (directory.empty()) directory = model / "sparsity";
-  if (!options.artifact_directory.empty() || std::filesystem::is_directory(directory)) {
-    const auto fingerprint = model_fingerprint(model);
-    if (!fingerprint) return tl::unexpected(fingerprint.error());
-    auto artifact = load_artifact(directory, *fingerprint);
-    if (!artifact) return tl::unexpected(artifact.error());
-    parts.artifact = *std::move(artifact);
-    parts.artifact_directory = directory.string();
-  }
-  return std::make_unique<SparsityRuntime>(std::move(parts));
+Result<std::optional<FoundArtifact>> find_artifact(const std::string& directory,
+                                                   const std::filesystem::path& model) {
+  std::filesystem::path found = directory;
+  if (found.empty()) found = model / "sparsity";
+  if (directory.empty() && !std::filesystem::is_directory(found)) return std::nullopt;
+  const auto fingerprint = model_fingerprint(model);
+  if (!fingerprint) return tl::unexpected(fingerprint.error());
+  auto artifact = load_artifact(found, *fingerprint);
+  if (!artifact) return tl::unexpected(artifact.error());
+  return FoundArtifact{*std::move(artifact), found.string()};
 }
-
-}  // namespace
 
 Result<std::unique_ptr<Transformer>> load_transformer(const ModelLocation& location,
                                                       Backend& backend,
@@ -107,9 +97,14 @@ Result<ModelStack> load_model(const Config& config, const ModelLocation& locatio
         stack.text.chat_template_problem);
   }
 
-  auto sparsity = make_sparsity(config.sparsity, location.directory);
-  if (!sparsity) return tl::unexpected(sparsity.error());
-  stack.sparsity = *std::move(sparsity);
+  auto artifact = find_artifact(config.sparsity.artifact_directory, location.directory);
+  if (!artifact) return tl::unexpected(artifact.error());
+  SparsityRuntime::Parts sparsity{.options = config.sparsity};
+  if (*artifact) {
+    sparsity.artifact = std::move((*artifact)->artifact);
+    sparsity.artifact_directory = std::move((*artifact)->directory);
+  }
+  stack.sparsity = std::make_unique<SparsityRuntime>(std::move(sparsity));
 
   TransformerOptions options = transformer_options(config);
   options.layers = stack.sparsity.get();

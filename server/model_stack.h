@@ -33,6 +33,14 @@ Result<std::unique_ptr<Transformer>> load_transformer(const ModelLocation& locat
                                                       Backend& backend,
                                                       const TransformerOptions& options);
 
+struct FoundArtifact {
+  Artifact artifact;
+  std::string directory;
+};
+// The artifact that the options name, or the one beside the model; nothing when there is none.
+Result<std::optional<FoundArtifact>> find_artifact(const std::string& directory,
+                                                   const std::filesystem::path& model);
+
 // Reads tokenizer and weights and makes the engine, which is not started. Logs what was chosen and
 // shows progress.
 Result<ModelStack> load_model(const Config& config, const ModelLocation& location);

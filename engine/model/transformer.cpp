@@ -4,11 +4,10 @@
 #include <numeric>
 #include <utility>
 
-#include "engine/model/checkpoint.h"
 #include "engine/model/layer_factory.h"
 #include "engine/model/random_source.h"
 #include "engine/model/rope.h"
-#include "engine/model/tensor_names.h"
+#include "engine/model/stored_model.h"
 
 namespace dejavu {
 namespace {
@@ -236,36 +235,17 @@ Result<std::unique_ptr<Transformer>> build(const BuildArgs& args, Backend& backe
   return decoder;
 }
 
-// The prefix under which the checkpoint holds the token table; the first one when it is nowhere, so
-// that the error names the usual tensor.
-std::string find_prefix(ModelFamily family, const Checkpoint& checkpoint) {
-  const auto find = [&checkpoint](std::span<const std::string_view> prefixes) {
-    for (const std::string_view prefix : prefixes)
-      if (checkpoint.has(std::string(prefix) + std::string(kTokenTable)))
-        return std::string(prefix);
-    return std::string(prefixes.front());
-  };
-  return family == ModelFamily::kOpt ? find(kOptPrefixes) : find(kLlamaPrefixes);
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Transformer>> Transformer::load(const std::filesystem::path& directory,
                                                        Backend& backend,
                                                        const TransformerOptions& options,
                                                        const LoadProgress& progress) {
-  auto config = ModelConfig::from_file(directory / "config.json");
-  if (!config) return tl::unexpected(config.error());
-  const auto checkpoint = Checkpoint::open(directory);
-  if (!checkpoint) return tl::unexpected(checkpoint.error());
-  const std::string prefix = find_prefix(config->family, **checkpoint);
-  if (config->gated_mlp && !(*checkpoint)->has(prefix + "layers.0.mlp.gate_proj.weight"))
-    config->gated_mlp = false;
-  const std::optional<DType> stored =
-      config->stored_dtype ? config->stored_dtype
-                           : (*checkpoint)->stored_dtype(prefix + "embed_tokens.weight");
-  const DType dtype = options.dtype.value_or(stored.value_or(DType::kF32));
-  return build({*config, **checkpoint, prefix, dtype, progress}, backend, options);
+  const auto stored = open_stored_model(directory);
+  if (!stored) return tl::unexpected(stored.error());
+  const DType dtype = options.dtype.value_or(stored->dtype);
+  return build({stored->config, *stored->checkpoint, stored->prefix, dtype, progress}, backend,
+               options);
 }
 
 Result<std::unique_ptr<Transformer>> Transformer::random(const ModelConfig& config,

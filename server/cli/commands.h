@@ -14,6 +14,7 @@ Result<int> run_bench_serve(const CommandLine& line);
 Result<int> run_analyze(const CommandLine& line);
 Result<int> run_calibrate(const CommandLine& line);
 Result<int> run_eval(const CommandLine& line);
+Result<int> run_plan(const CommandLine& line);
 Result<int> run_health(const CommandLine& line);
 
 }  // namespace dejavu

@@ -1,0 +1,39 @@
+#include "engine/model/stored_model.h"
+
+#include <span>
+
+#include "engine/model/tensor_names.h"
+
+namespace dejavu {
+namespace {
+
+// The prefix under which the checkpoint holds the token table; the first one when it is nowhere, so
+// that the error names the usual tensor.
+std::string find_prefix(ModelFamily family, const Checkpoint& checkpoint) {
+  const auto find = [&checkpoint](std::span<const std::string_view> prefixes) {
+    for (const std::string_view prefix : prefixes)
+      if (checkpoint.has(std::string(prefix) + std::string(kTokenTable)))
+        return std::string(prefix);
+    return std::string(prefixes.front());
+  };
+  return family == ModelFamily::kOpt ? find(kOptPrefixes) : find(kLlamaPrefixes);
+}
+
+}  // namespace
+
+Result<StoredModel> open_stored_model(const std::filesystem::path& directory) {
+  auto config = ModelConfig::from_file(directory / "config.json");
+  if (!config) return tl::unexpected(config.error());
+  auto checkpoint = Checkpoint::open(directory);
+  if (!checkpoint) return tl::unexpected(checkpoint.error());
+  std::string prefix = find_prefix(config->family, **checkpoint);
+  if (config->gated_mlp && !(*checkpoint)->has(prefix + "layers.0.mlp.gate_proj.weight"))
+    config->gated_mlp = false;
+  const std::optional<DType> stored =
+      config->stored_dtype ? config->stored_dtype
+                           : (*checkpoint)->stored_dtype(prefix + "embed_tokens.weight");
+  return StoredModel{*std::move(config), *std::move(checkpoint), std::move(prefix),
+                     stored.value_or(DType::kF32)};
+}
+
+}  // namespace dejavu
