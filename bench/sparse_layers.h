@@ -52,6 +52,9 @@ class SparseBenchLayers final : public LayerFactory {
   // Before a step of one token a sequence; draws its sets.
   void begin_step(BenchMode mode, int tokens, Backend& backend);
 
+  // How the layers compute the step: their ops follow from this and the step's shape.
+  std::vector<std::int64_t> methods() const;
+
   // Of the last step: shares of neurons in a token's set and in the union, and of KV groups.
   double mlp_density() const;
   double union_density() const;

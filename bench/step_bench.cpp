@@ -147,8 +147,11 @@ class Rounds {
 
   double step(const Workload& work) {
     layers_.begin_step(work.mode, work.tokens, backend_);
+    ReplayKey key{work.tokens, work.row.batch, work.row.context};
+    const ReplayKey methods = layers_.methods();
+    key.insert(key.end(), methods.begin(), methods.end());
     const auto begin = std::chrono::steady_clock::now();
-    model_.forward(work.batch, cache_);
+    backend_.replay(key, [&] { model_.forward(work.batch, cache_); });
     if (!backend_.synchronize(StreamId::kMain)) return 0;
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   }

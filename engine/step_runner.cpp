@@ -28,7 +28,7 @@ void StepRunner::launch(StepPlan plan) {
   auto* last_tokens = last_tokens_.as<std::int32_t>();
   const StepBatch batch = flight.batch.at(metadata_.as<std::int32_t>(), last_tokens);
   if (parts_.sparsity != nullptr) parts_.sparsity->begin_step(batch);
-  const ConstMatrix logits = parts_.model.forward(batch, parts_.cache);
+  const ConstMatrix logits = forward(batch);
   if (parts_.sparsity != nullptr) {
     flight.densities.resize(static_cast<std::size_t>(batch.tokens));
     parts_.sparsity->end_step(flight.densities);
@@ -45,6 +45,24 @@ void StepRunner::launch(StepPlan plan) {
     backend.sample(args, StreamId::kMain);
   }
   flight.mark = backend.mark(StreamId::kMain);
+}
+
+std::optional<ReplayKey> StepRunner::replay_key(const StepBatch& batch) const {
+  if (batch.tokens != batch.sequences) return std::nullopt;
+  ReplayKey key{batch.tokens, batch.page_table_stride, batch.logit_rows};
+  if (parts_.sparsity == nullptr) return key;
+  const auto methods = parts_.sparsity->replay_key();
+  if (!methods) return std::nullopt;
+  key.insert(key.end(), methods->begin(), methods->end());
+  return key;
+}
+
+ConstMatrix StepRunner::forward(const StepBatch& batch) {
+  const auto key = replay_key(batch);
+  if (!key) return parts_.model.forward(batch, parts_.cache);
+  ConstMatrix& logits = logits_[*key];
+  parts_.backend.replay(*key, [&] { logits = parts_.model.forward(batch, parts_.cache); });
+  return logits;
 }
 
 void StepRunner::set_slots(const StepPlan& plan) {

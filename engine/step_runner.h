@@ -4,7 +4,9 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -58,10 +60,14 @@ class StepRunner {
         last_tokens_(std::move(last_tokens)) {}
 
   void set_slots(const StepPlan& plan);
+  ConstMatrix forward(const StepBatch& batch);
+  // What a step of one token a sequence can be recorded under; absent: not recorded.
+  std::optional<ReplayKey> replay_key(const StepBatch& batch) const;
 
   Parts parts_;
-  Buffer metadata_;     // steps run in order, so one serves all
-  Buffer last_tokens_;  // int32 [slots]
+  Buffer metadata_;                          // steps run in order, so one serves all
+  Buffer last_tokens_;                       // int32 [slots]
+  std::map<ReplayKey, ConstMatrix> logits_;  // of recorded steps
   std::deque<Flight> flights_;
   Clock::time_point last_end_;
 };

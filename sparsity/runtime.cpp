@@ -166,6 +166,20 @@ void SparsityRuntime::begin_step(const StepBatch& batch) {
   step.audit = flight.audit ? &*flight.audit : nullptr;
 }
 
+std::optional<ReplayKey> SparsityRuntime::replay_key() const {
+  const SparseStep& step = layers_->step;
+  if (step.audit != nullptr) return std::nullopt;
+  ReplayKey key;
+  for (const LayerPlan& plan : step.layers) {
+    std::int64_t word = static_cast<std::int64_t>(plan.method);
+    for (const bool flag :
+         {plan.neurons_predicted, plan.heads_predicted, plan.cutoffs, plan.counted})
+      word = 2 * word + static_cast<std::int64_t>(flag);
+    key.push_back(word);
+  }
+  return key;
+}
+
 void SparsityRuntime::end_step(std::span<TokenDensity> densities) {
   Flight& flight = flights_.back();
   flight.densities = densities;

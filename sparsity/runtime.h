@@ -44,6 +44,7 @@ class SparsityRuntime final : public LayerFactory, public StepSparsity, public S
   Status prepare();
 
   void begin_step(const StepBatch& batch) override;
+  std::optional<ReplayKey> replay_key() const override;
   void end_step(std::span<TokenDensity> densities) override;
   void step_ended() override;
 

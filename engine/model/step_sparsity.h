@@ -2,8 +2,10 @@
 // without one every token is dense. Engine thread only.
 #pragma once
 
+#include <optional>
 #include <span>
 
+#include "engine/backend/backend.h"
 #include "engine/model/sparsity_choice.h"
 #include "engine/model/step_batch.h"
 
@@ -18,6 +20,9 @@ class StepSparsity {
 
   // Before Transformer::forward of this batch: chooses each layer's method for the step.
   virtual void begin_step(const StepBatch& batch) = 0;
+  // What the step's ops follow from, beside the batch's shape; absent when they do more than that
+  // (an audit brings figures back), so that the step cannot be a recording.
+  virtual std::optional<ReplayKey> replay_key() const = 0;
   // After forward: queues what brings the figures back. `densities`: host, one a token, written by
   // this step's step_ended(); stays in place until then. May be empty: nobody asks.
   virtual void end_step(std::span<TokenDensity> densities) = 0;

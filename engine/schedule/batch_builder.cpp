@@ -8,6 +8,10 @@ namespace {
 // Sections start on cache lines.
 std::size_t aligned(std::size_t words) { return (words + 15) / 16 * 16; }
 
+// Rows of the page table grow in steps, so that a step's shape stays the same for a while.
+constexpr int kTableStep = 8;
+int table_stride(int pages) { return (pages + kTableStep - 1) / kTableStep * kTableStep; }
+
 std::size_t unsigned_of(int count) { return static_cast<std::size_t>(count); }
 
 }  // namespace
@@ -15,7 +19,8 @@ std::size_t unsigned_of(int count) { return static_cast<std::size_t>(count); }
 std::size_t BatchBuilder::max_words(const Limits& limits) {
   return 5 * aligned(unsigned_of(limits.tokens)) + aligned(unsigned_of(limits.sequences) + 1) +
          aligned(unsigned_of(limits.sequences)) +
-         aligned(unsigned_of(limits.sequences) * unsigned_of(limits.pages_per_sequence)) +
+         aligned(unsigned_of(limits.sequences) *
+                 unsigned_of(table_stride(limits.pages_per_sequence))) +
          aligned(unsigned_of(limits.logit_rows));
 }
 
@@ -27,6 +32,7 @@ void BatchBuilder::build(const StepPlan& plan) {
   for (const PlanRow& row : plan.rows) {
     shape_.page_table_stride = std::max(shape_.page_table_stride, pages_for(row.start + row.count));
   }
+  shape_.page_table_stride = table_stride(shape_.page_table_stride);
   const std::size_t tokens = aligned(unsigned_of(shape_.tokens));
   positions_ = tokens;
   kv_slots_ = positions_ + tokens;

@@ -140,6 +140,7 @@ Answer predict(Backend& backend, const Call& call, std::int64_t first, std::int6
   Answer answer;
   std::vector<std::uint32_t> all(static_cast<std::size_t>(count * stride));
   backend.download(all.data(), words.data(), all.size() * 4, StreamId::kMain);
+  (void)backend.synchronize(StreamId::kMain);
   for (std::int64_t t = 0; t < count; ++t) {
     const auto row = all.begin() + t * stride;
     answer.words.insert(answer.words.end(), row, row + stride - 1);

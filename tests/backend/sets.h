@@ -72,15 +72,15 @@ inline std::vector<unsigned char> bits_of(Operand& operand) {
   return bits;
 }
 
-// Two ways to the same values (promises_bits()).
-inline bool agree(const Backend& backend, Operand& a, Operand& b) {
+// Two ways to the same values (promises_bits()), through activations of `dtype`.
+inline bool agree(const Backend& backend, DType dtype, Operand& a, Operand& b) {
   if (promises_bits(backend)) return bits_of(a) == bits_of(b);
   a.download();
   b.download();
   std::vector<double> expected;
   for (std::int64_t r = 0; r < b.host().rows; ++r)
     for (std::int64_t c = 0; c < b.host().cols; ++c) expected.push_back(b.at(r, c));
-  return relative_error(a, expected) <= tolerance(b.host().dtype);
+  return relative_error(a, expected) <= tolerance(dtype);
 }
 
 }  // namespace dejavu

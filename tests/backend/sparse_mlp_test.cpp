@@ -183,7 +183,7 @@ TEST_CASE("sparse_mlp equals the reference, and the bits of whole reads with the
     }
     mlp.records.upload();
     run_gathered(mlp, mlp.backend, y, 0, mlp.shape.tokens);
-    CHECK(agree(mlp.backend, y, whole));
+    CHECK(agree(mlp.backend, mlp.dtype, y, whole));
     CHECK(relative_error(y, want) <= tolerance(mlp.dtype));
     CHECK(y.padding_intact());
   });
@@ -196,7 +196,7 @@ TEST_CASE("sparse_mlp at density 1 gives the dense bits") {
     run_whole(mlp, dense, false);
     Operand y = outputs(mlp);
     run_gathered(mlp, mlp.backend, y, 0, mlp.shape.tokens);
-    CHECK(agree(mlp.backend, y, dense));
+    CHECK(agree(mlp.backend, mlp.dtype, y, dense));
   });
 }
 
@@ -252,7 +252,7 @@ TEST_CASE("project without its zero rows gives the same bits and does not read t
     args.y = y.device();
     args.skip_zero_rows = true;
     mlp.backend.project(args, StreamId::kMain);
-    CHECK(agree(mlp.backend, y, whole));
+    CHECK(agree(mlp.backend, mlp.dtype, y, whole));
   });
 }
 
@@ -282,7 +282,7 @@ TEST_CASE("mlp_up without the rows whose gates are zero gives the same bits") {
       args.h = skipped.device();
       args.skip_zero_gates = true;
       own.backend.mlp_up(args, StreamId::kMain);
-      CHECK(agree(mlp.backend, skipped, h));
+      CHECK(agree(mlp.backend, mlp.dtype, skipped, h));
       CHECK(skipped.padding_intact());
     }
   });

@@ -34,9 +34,9 @@ TEST_CASE("wide linear equals the reference, run after run") {
     std::mt19937 random(51);
     for (const std::int64_t in : {768, 4096, 7168}) {
       Operand x(backend, {tokens, in, dtype, {}});
-      Operand w(backend, {777, in, dtype, {}});
-      Operand bias(backend, {1, 777, DType::kF32, {}});
-      Operand y(backend, {tokens, 777, DType::kF32, {3, 0}});
+      Operand w(backend, {333, in, dtype, {}});
+      Operand bias(backend, {1, 333, DType::kF32, {}});
+      Operand y(backend, {tokens, 333, DType::kF32, {3, 0}});
       x.randomize(random);
       w.randomize(random, 0.05F);
       bias.randomize(random);
@@ -58,17 +58,17 @@ TEST_CASE("wide linear equals the reference, run after run") {
 TEST_CASE("wide project equals the reference, run after run, with and without its zero rows") {
   for_each_case({1, 2, 16}, [](Backend& backend, DType dtype, std::int64_t tokens) {
     std::mt19937 random(52);
-    for (const std::int64_t in : {515, 4096, 7168}) {
+    for (const std::int64_t in : {515, 7168}) {
       Operand x(backend, {tokens, in, dtype, {1, 0}});
-      Operand w(backend, {in, 1032, dtype, {}});
-      Operand bias(backend, {1, 1032, DType::kF32, {}});
+      Operand w(backend, {in, 520, dtype, {}});
+      Operand bias(backend, {1, 520, DType::kF32, {}});
       x.randomize(random, 1.0F, 0.8);
       w.randomize(random, 0.05F);
       bias.randomize(random);
       std::vector<unsigned char> first;
       for (int run = 0; run < 4; ++run) {
         std::mt19937 again(7);
-        Operand y(backend, {tokens, 1032, DType::kF32, {}});
+        Operand y(backend, {tokens, 520, DType::kF32, {}});
         y.randomize(again);
         ProjectArgs args{x.host(), w.host(), bias.host_floats(), y.host(), true};
         const auto expected = reference::project(args);
@@ -84,12 +84,11 @@ TEST_CASE("wide project equals the reference, run after run, with and without it
 }
 
 TEST_CASE("wide gathered MLP equals the reference, run after run, whatever the union") {
-  for_each_case({1, 2, 8, 16, 33}, [](Backend& backend, DType dtype, std::int64_t tokens) {
+  for_each_case({1, 2, 16}, [](Backend& backend, DType dtype, std::int64_t tokens) {
     for (const bool gated : {false, true}) {
-      for (const double density : {0.0, 0.002, 0.05, 1.0}) {
+      for (const double density : {0.0, 0.02, 1.0}) {
         for (const std::int64_t width : {768, 4096, 7168}) {
-          const int ffn = width == 4096 ? 1000 : 515;
-          if (tokens == 33 && width != 768) continue;
+          const int ffn = width == 768 ? 1000 : 131;
           INFO("width " << width << " density " << density << (gated ? " gated" : ""));
           std::mt19937 random(53);
           const std::int64_t parts = gated ? 3 : 2;

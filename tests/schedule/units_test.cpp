@@ -96,9 +96,9 @@ TEST_CASE("a plan is packed into one block that the batch points into", "[schedu
   CHECK(batch.sparsity.dense == 5);
   CHECK(list(batch.query_start, 3) == std::vector<std::int32_t>{0, 1, 5});
   CHECK(list(batch.context_length, 2) == std::vector<std::int32_t>{6, 19});
-  REQUIRE(batch.page_table_stride == 2);
+  REQUIRE(batch.page_table_stride >= 2);
   CHECK(batch.page_table[0] == b0);
-  CHECK(list(batch.page_table + 2, 2) == std::vector<std::int32_t>{a0, a1});
+  CHECK(list(batch.page_table + batch.page_table_stride, 2) == std::vector<std::int32_t>{a0, a1});
   CHECK(list(batch.logit_tokens, 3) == std::vector<std::int32_t>{0, 2, 3});
   const auto& rows = builder.sample_rows();
   REQUIRE(rows.size() == 3);

@@ -8,185 +8,10 @@
 // that arrives last merges the splits in order.
 #include <algorithm>
 
-#include "engine/backend/cuda/activation.cuh"
-#include "engine/backend/cuda/element.cuh"
-#include "engine/backend/cuda/launch.cuh"
-#include "engine/backend/cuda/ops.h"
+#include "engine/backend/cuda/attention_chunk.cuh"
 
 namespace dejavu::cuda {
 namespace {
-
-constexpr int kWarps = 4;
-constexpr int kThreads = 32 * kWarps;
-constexpr int kDims = 8;   // of a lane
-constexpr int kSteps = 4;  // positions of a lane group loaded together
-constexpr int kSplitTokens = 128;
-constexpr int kMaxSplits = 64;
-constexpr float kLowest = -3.0e38F;
-
-struct AttentionJob {
-  AttentionArgs args;
-  int tokens = 0;
-  int heads = 0;
-  int rows_a_block = 0;
-  int split_tokens = 0;       // 0: one split
-  float* partials = nullptr;  // [T * H][splits][dim + 2]: output, maximum, sum
-  unsigned* tickets = nullptr;
-};
-
-// What one row has seen so far.
-struct Softmax {
-  float top = kLowest;
-  float sum = 0;
-  float out[kDims] = {};
-
-  __device__ void merge(float other_top, float other_sum, const float (&other)[kDims]) {
-    const float now = fmaxf(top, other_top);
-    const float mine = __expf(top - now);
-    const float theirs = __expf(other_top - now);
-    sum = sum * mine + other_sum * theirs;
-#pragma unroll
-    for (int i = 0; i < kDims; ++i) out[i] = out[i] * mine + other[i] * theirs;
-    top = now;
-  }
-};
-
-// Eight elements of a head: neighbours when packed, else 32 apart.
-template <class E, bool kPacked>
-struct Head {
-  float v[kDims];
-  static __device__ int dim(int lane, int i) { return kPacked ? lane * kDims + i : lane + 32 * i; }
-  __device__ void load(const E* head, int lane, int dims) {
-    if constexpr (kPacked) {
-      if (lane * kDims < dims) {
-        unpack<E>(load_16(head + lane * kDims), v);
-        return;
-      }
-#pragma unroll
-      for (float& each : v) each = 0;
-    } else {
-#pragma unroll
-      for (int i = 0; i < kDims; ++i)
-        v[i] = dim(lane, i) < dims ? to_float(head[dim(lane, i)]) : 0.0F;
-    }
-  }
-};
-
-struct Row {
-  int token = -1;  // -1: none, or not wanted
-  int head = 0;
-  int begin = 0;  // positions it sees, of its sequence
-  int end = 0;
-  int sequence = 0;
-};
-
-__device__ Row row_of(const AttentionJob& job, int group, std::int64_t number) {
-  const AttentionArgs& args = job.args;
-  const int share = job.heads / args.cache.kv_heads;
-  Row row;
-  const auto token = static_cast<int>(number / share);
-  if (token >= job.tokens) return row;
-  row.head = group * share + static_cast<int>(number % share);
-  int low = 0;  // the last sequence that starts at or before the token
-  int high = args.sequences - 1;
-  while (low < high) {
-    const int middle = (low + high + 1) / 2;
-    if (args.query_start[middle] <= token) {
-      low = middle;
-    } else {
-      high = middle - 1;
-    }
-  }
-  row.token = token;
-  row.sequence = low;
-  if (!in_set(args.mask, token, group)) return row;
-  row.end = args.context_length[low] - args.query_start[low + 1] + token + 1;
-  row.begin = args.window > 0 && row.end > args.window ? row.end - args.window : 0;
-  return row;
-}
-
-__device__ inline int smaller(int a, int b) { return a < b ? a : b; }
-__device__ inline int larger(int a, int b) { return a > b ? a : b; }
-
-template <class E, int kLanes, int kRows, bool kPacked>
-struct Walk {
-  static constexpr int kGroups = 32 / kLanes;
-  static constexpr int kChunk = kSteps * kGroups;  // positions a warp takes at once
-
-  // Positions [begin, end) of one sequence, for the rows that see some of them.
-  static __device__ void run(const AttentionJob& job, int group, const Row (&rows)[kRows],
-                             int sequence, const float (&q)[kRows][kDims],
-                             Softmax (&states)[kRows]) {
-    const AttentionArgs& args = job.args;
-    int begin = 0x7fffffff;
-    int end = 0;
-#pragma unroll
-    for (const Row& row : rows) {
-      if (row.end == 0 || row.sequence != sequence) continue;
-      begin = smaller(begin, row.begin);
-      end = larger(end, row.end);
-    }
-    if (job.split_tokens > 0) {
-      const int first = static_cast<int>(blockIdx.z) * job.split_tokens;
-      begin = larger(begin, first);
-      end = smaller(end, first + job.split_tokens);
-    }
-    const int warp = static_cast<int>(threadIdx.x / 32);
-    const int lane = static_cast<int>(threadIdx.x % kLanes);
-    const int part = static_cast<int>(threadIdx.x % 32) / kLanes;
-    const int dims = args.cache.head_dim;
-    const std::int32_t* pages = args.page_table + std::int64_t{sequence} * args.page_table_stride;
-    for (int chunk = begin / kChunk; chunk * kChunk < end; ++chunk) {
-      if (chunk % kWarps != warp) continue;
-      const int first = chunk * kChunk;
-      const std::int64_t page = pages[first / kKvPageTokens];
-      const std::int64_t row =
-          (page * args.cache.kv_heads + group) * kKvPageTokens + first % kKvPageTokens;
-      const E* k = static_cast<const E*>(args.cache.k) + row * dims;
-      const E* v = static_cast<const E*>(args.cache.v) + row * dims;
-      Head<E, kPacked> keys[kSteps];
-      Head<E, kPacked> values[kSteps];
-#pragma unroll
-      for (int s = 0; s < kSteps; ++s) {
-        const int offset = s * kGroups + part;
-        const int there = first + offset >= begin && first + offset < end ? dims : 0;
-        keys[s].load(k + std::int64_t{offset} * dims, lane, there);
-        values[s].load(v + std::int64_t{offset} * dims, lane, there);
-      }
-#pragma unroll
-      for (int r = 0; r < kRows; ++r) {
-        if (rows[r].end == 0 || rows[r].sequence != sequence) continue;
-        float scores[kSteps];
-        float top = states[r].top;
-#pragma unroll
-        for (int s = 0; s < kSteps; ++s) {
-          float sum = 0;
-#pragma unroll
-          for (int i = 0; i < kDims; ++i) sum = fmaf(q[r][i], keys[s].v[i], sum);
-          const int position = first + s * kGroups + part;
-          const bool seen =
-              position >= larger(begin, rows[r].begin) && position < smaller(end, rows[r].end);
-          sum = lane_sum<kLanes>(sum);
-          scores[s] = seen ? sum : kLowest;
-          top = fmaxf(top, scores[s]);
-        }
-        const float keep = __expf(states[r].top - top);
-        states[r].top = top;
-        states[r].sum *= keep;
-#pragma unroll
-        for (float& each : states[r].out) each *= keep;
-#pragma unroll
-        for (int s = 0; s < kSteps; ++s) {
-          const float weight = scores[s] == kLowest ? 0.0F : __expf(scores[s] - top);
-          states[r].sum += weight;
-#pragma unroll
-          for (int i = 0; i < kDims; ++i)
-            states[r].out[i] = fmaf(weight, values[s].v[i], states[r].out[i]);
-        }
-      }
-    }
-  }
-};
 
 // Room for every lane group's state of one row.
 template <int kLanes>
@@ -227,7 +52,7 @@ __device__ void store_row(const AttentionJob& job, const Row& row, const Softmax
   const float inverse = state.sum > 0 ? 1.0F / state.sum : 0.0F;
 #pragma unroll
   for (int i = 0; i < kDims; ++i) {
-    const int dim = Head<float, kPacked>::dim(lane, i);
+    const int dim = Head<__half, kPacked>::dim(lane, i);
     if (dim >= dims) continue;
     const std::int64_t place = row.token * out.stride + std::int64_t{row.head} * dims + dim;
     store_any(out.dtype, out.data, place, state.out[i] * inverse);
@@ -244,35 +69,57 @@ __device__ float* partial_of(const AttentionJob& job, const Row& row, unsigned s
 template <class E, int kLanes, int kRows, bool kPacked>
 __global__ void __launch_bounds__(kThreads) attention_kernel(AttentionJob job) {
   __shared__ Meeting<kLanes> room;
-  await_inputs();
+  if (!job.early) await_inputs();
   const int group = static_cast<int>(blockIdx.y);
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   Row rows[kRows];
-  float q[kRows][kDims];
   int first = 0x7fffffff;
   int last = -1;
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
     const std::int64_t number = std::int64_t{blockIdx.x} * job.rows_a_block + r;
     if (r < job.rows_a_block) rows[r] = row_of(job, group, number);
+    if (rows[r].end == 0) continue;
+    first = smaller(first, rows[r].sequence);
+    last = larger(last, rows[r].sequence);
+  }
+  using Positions = Chunk<E, kLanes, kPacked>;
+  Positions chunk;
+  if (job.early) {
+    Range old = range_of(job, rows, first);
+    const int at = Positions::first(old);
+    // All rows are of one token, the sequence's last.
+    old.end = smaller(old.end, rows[0].end - 1);
+    if (first <= last) chunk.load(job, first, at, old, false);
+    await_inputs();
+  }
+  float q[kRows][kDims];
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
     const Row& row = rows[r];
-    Head<float, kPacked> head;
     const ConstMatrix& all = job.args.q;
     const int dims = row.end > 0 ? job.args.cache.head_dim : 0;
     const float* from = static_cast<const float*>(all.data) + row.token * all.stride +
                         std::int64_t{row.head} * job.args.cache.head_dim;
 #pragma unroll
     for (int i = 0; i < kDims; ++i) {
-      const int dim = Head<float, kPacked>::dim(lane, i);
+      const int dim = Head<__half, kPacked>::dim(lane, i);
       q[r][i] = dim < dims ? from[dim] * job.args.scale : 0.0F;
     }
-    if (row.end == 0) continue;
-    first = smaller(first, row.sequence);
-    last = larger(last, row.sequence);
   }
   Softmax states[kRows];
-  for (int s = first; s <= last; ++s)
-    Walk<E, kLanes, kRows, kPacked>::run(job, group, rows, s, q, states);
+  bool loaded = job.early;
+  for (int s = first; s <= last; ++s) {
+    const Range range = range_of(job, rows, s);
+    for (int c = Positions::first(range); c * Positions::kPositions < range.end; c += kWarps) {
+      const int fresh = loaded ? rows[0].end - 1 : range.begin;
+      chunk.load(job, s, c, {larger(range.begin, fresh), range.end}, loaded);
+      loaded = false;
+#pragma unroll
+      for (int r = 0; r < kRows; ++r)
+        if (rows[r].end > 0 && rows[r].sequence == s) chunk.use(rows[r], range, c, q[r], states[r]);
+    }
+  }
 
   const unsigned splits = gridDim.z;
 #pragma unroll
@@ -331,6 +178,7 @@ void launch_attention(const Queue& queue, AttentionJob job) {
     if (rows * row_bytes * static_cast<std::size_t>(splits) > queue.arena_bytes) splits = 1;
   }
   if (splits == 1) job.split_tokens = 0;
+  job.early = decode && queue.sets_ready;
   job.partials = queue.scratch<float>();
   job.tickets = queue.tickets;
   const dim3 shape(static_cast<unsigned>(blocks), static_cast<unsigned>(args.cache.kv_heads),

@@ -1,6 +1,8 @@
 // Reductions over a block of kRowThreads threads that share one row of logits.
 #pragma once
 
+#include <type_traits>
+
 #include "engine/backend/cuda/element.cuh"
 
 namespace dejavu::cuda {
@@ -8,25 +10,35 @@ namespace dejavu::cuda {
 constexpr int kRowThreads = 1024;
 constexpr int kRowWarps = kRowThreads / 32;
 
+// A lane's value from another lane, whatever its type.
+template <class T>
+__device__ T shuffle_xor(const T& own, int step) {
+  static_assert(sizeof(T) % sizeof(int) == 0);
+  constexpr int kWords = sizeof(T) / sizeof(int);
+  int words[kWords];
+  memcpy(words, &own, sizeof(T));
+#pragma unroll
+  for (int& word : words) word = __shfl_xor_sync(kAllLanes, word, step);
+  T other;
+  memcpy(&other, words, sizeof(T));
+  return other;
+}
+
 // join(a, b) over all threads' values, in every thread; join does not mind the order.
 template <class T, class Join>
 __device__ T block_join(T own, const Join& join) {
+  // Shared memory starts as it is: no constructor may run in it.
+  static_assert(std::is_trivially_default_constructible_v<T>);
+  static_assert(kRowWarps == 32);
   __shared__ T room[kRowWarps];
 #pragma unroll
-  for (int step = 16; step > 0; step /= 2) {
-    T other;
-    static_assert(sizeof(T) % 4 == 0);
-    const int* from = reinterpret_cast<const int*>(&own);
-    int* to = reinterpret_cast<int*>(&other);
-#pragma unroll
-    for (unsigned i = 0; i < sizeof(T) / 4; ++i) to[i] = __shfl_xor_sync(kAllLanes, from[i], step);
-    own = join(own, other);
-  }
+  for (int step = 16; step > 0; step /= 2) own = join(own, shuffle_xor(own, step));
   __syncthreads();
   if (threadIdx.x % 32 == 0) room[threadIdx.x / 32] = own;
   __syncthreads();
-  T all = room[0];
-  for (int w = 1; w < kRowWarps; ++w) all = join(all, room[w]);
+  T all = room[threadIdx.x % 32];
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2) all = join(all, shuffle_xor(all, step));
   return all;
 }
 
@@ -34,23 +46,29 @@ __device__ inline int block_total(int own) {
   return block_join(own, [](int a, int b) { return a + b; });
 }
 
-// Sum over the threads before this one.
-__device__ inline int block_before(int own) {
+// How many threads before this one, and in all, raise their flag.
+struct Flags {
+  int before;
+  int total;
+};
+__device__ inline Flags block_flags(bool flag) {
+  static_assert(kRowWarps == 32);
   __shared__ int room[kRowWarps];
   const int lane = static_cast<int>(threadIdx.x % 32);
   const int warp = static_cast<int>(threadIdx.x / 32);
-  int sum = own;
+  const unsigned raised = __ballot_sync(kAllLanes, flag);
+  __syncthreads();
+  if (lane == 0) room[warp] = __popc(raised);
+  __syncthreads();
+  const int own = room[lane];  // of the warp of the lane's number
+  int total = own;
+  int before = lane < warp ? own : 0;
 #pragma unroll
-  for (int step = 1; step < 32; step *= 2) {
-    const int other = __shfl_up_sync(kAllLanes, sum, step);
-    if (lane >= step) sum += other;
+  for (int step = 16; step > 0; step /= 2) {
+    total += __shfl_xor_sync(kAllLanes, total, step);
+    before += __shfl_xor_sync(kAllLanes, before, step);
   }
-  __syncthreads();
-  if (lane == 31) room[warp] = sum;
-  __syncthreads();
-  int before = sum - own;
-  for (int w = 0; w < warp; ++w) before += room[w];
-  return before;
+  return {before + __popc(raised & ((1U << lane) - 1U)), total};
 }
 
 // The largest value, and the lowest index that has it.

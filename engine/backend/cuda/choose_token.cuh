@@ -22,8 +22,8 @@ struct RowWork {
 
 // A sum of weights in (0, 1], exact to 2^-80: integers add up to the same in any order.
 struct Mass {
-  unsigned long long high = 0;  // in 2^-40
-  unsigned long long low = 0;   // in 2^-80
+  unsigned long long high;  // in 2^-40
+  unsigned long long low;   // in 2^-80
 
   __device__ static Mass of(float weight) {
     const float scaled = weight * 0x1p40F;
@@ -57,10 +57,10 @@ template <class Entry>
 __device__ unsigned find_key(int n, double target, const Entry& entry) {
   unsigned key = 0;
   for (int shift = 30; shift >= 0; shift -= 2) {
-    ThreeMasses own;
+    ThreeMasses own = {};
     for (int i = static_cast<int>(threadIdx.x); i < n; i += kRowThreads) {
       unsigned at = 0;
-      Mass mass;
+      Mass mass = {};
       entry(i, at, mass);
 #pragma unroll
       for (unsigned c = 1; c <= 3; ++c)
@@ -138,12 +138,12 @@ __device__ inline int keep_candidates(int vocab, const DeviceSlot& slot, const R
   for (int begin = 0; begin < vocab; begin += kRowThreads) {
     const int i = begin + static_cast<int>(threadIdx.x);
     const bool keep = i < vocab && descending_key(work.logits[i]) <= bar;
-    const int place = count + block_before(keep ? 1 : 0);
+    const Flags kept = block_flags(keep);
     if (keep) {
-      work.ids[place] = i;
-      work.weights[place] = work.logits[i];
+      work.ids[count + kept.before] = i;
+      work.weights[count + kept.before] = work.logits[i];
     }
-    count += block_total(keep ? 1 : 0);
+    count += kept.total;
   }
   __syncthreads();
   return count;
@@ -160,17 +160,17 @@ __device__ inline void keep_top_p(int count, float top, const DeviceSlot& slot,
     key = __float_as_uint(distance_of(work.logits[work.ids[i]], top, slot.temperature) + 0.0F);
     mass = Mass::of(work.weights[i]);
   };
-  Mass own;
+  Mass own = {};
   for (int i = static_cast<int>(threadIdx.x); i < count; i += kRowThreads)
     own.add(Mass::of(work.weights[i]));
   const double limit = static_cast<double>(slot.top_p) * block_mass(own).value();
   const unsigned bar = find_key(count, limit, entry);
-  Mass before;
+  Mass before = {};
   int ties = 0;
   float weight = 0;
   for (int i = static_cast<int>(threadIdx.x); i < count; i += kRowThreads) {
     unsigned key = 0;
-    Mass mass;
+    Mass mass = {};
     entry(i, key, mass);
     if (key < bar) before.add(mass);
     if (key == bar) {
@@ -187,13 +187,14 @@ __device__ inline void keep_top_p(int count, float top, const DeviceSlot& slot,
   for (int begin = 0; begin < count; begin += kRowThreads) {
     const int i = begin + static_cast<int>(threadIdx.x);
     unsigned key = 0;
-    Mass mass;
+    Mass mass = {};
     if (i < count) entry(i, key, mass);
     const bool tie = i < count && key == bar;
     int place = 0;
     if (kept < ties) {
-      place = passed + block_before(tie ? 1 : 0);
-      passed += block_total(tie ? 1 : 0);
+      const Flags flags = block_flags(tie);
+      place = passed + flags.before;
+      passed += flags.total;
     }
     if (i < count && (key > bar || (tie && place >= kept))) work.weights[i] = 0;
   }

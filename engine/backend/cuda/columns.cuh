@@ -24,40 +24,46 @@ struct ColumnsJob {
   float* partials = nullptr;  // [splits][T][out]
 };
 
-// Inputs of one block's warp: an equal share of the split's.
+// The inputs of one warp: windows of kBatch, a block's warps side by side.
 struct Stretch {
-  std::int64_t begin = 0;
-  std::int64_t end = 0;
+  std::int64_t first = 0;    // of the warp's first window
+  std::int64_t inputs = 0;   // in all
+  std::int64_t windows = 0;  // that begin before the end
+
+  // Input k of window `window`.
+  __device__ std::int64_t input(std::int64_t window, int k) const {
+    return first + window * (kColumnWarps * kBatch) + k;
+  }
 };
 __device__ inline Stretch stretch_of(const ColumnsJob& job, int split, int warp) {
+  constexpr std::int64_t kTurn = kColumnWarps * kBatch;
   const std::int64_t inputs = job.count != nullptr ? *job.count : job.x.cols;
-  const std::int64_t parts = std::int64_t{job.splits} * kColumnWarps;
-  const std::int64_t each = ceil_div(ceil_div(inputs, parts), kBatch) * kBatch;
-  const std::int64_t begin = (std::int64_t{split} * kColumnWarps + warp) * each;
-  const std::int64_t end = begin + each;
-  return {begin < inputs ? begin : inputs, end < inputs ? end : inputs};
+  const std::int64_t turns = ceil_div(ceil_div(inputs, kTurn), job.splits);
+  const std::int64_t first = split * turns * kTurn + warp * kBatch;
+  const std::int64_t left = inputs > first ? ceil_div(inputs - first, kTurn) : 0;
+  return {first, inputs, left < turns ? left : turns};
 }
 
-// The next kBatch inputs that count, from a window of 32 at a time. The same in every lane.
+// The next kBatch inputs that count, from four windows at a time. The same in every lane.
 template <class E, int kTokens>
 class InputList {
  public:
-  __device__ InputList(const ColumnsJob& job, Stretch stretch, std::int64_t token, int tokens)
+  __device__ InputList(const ColumnsJob& job, const Stretch& stretch, std::int64_t token,
+                       int tokens)
       : x_(static_cast<const E*>(job.x.data) + token * job.x.stride),
         stride_(job.x.stride),
-        at_(stretch.begin),
-        end_(stretch.end),
-        tokens_(tokens),
-        skip_(job.skip_zeros) {}
+        stretch_(stretch),
+        tokens_(tokens) {}
 
   // Fills `inputs`, padded with -1; false when none are left.
   __device__ bool next(std::int64_t (&inputs)[kBatch]) {
     int filled = 0;
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) {
-      while (waiting_ == 0 && at_ < end_) refill();
+      while (waiting_ == 0 && window_ + kAtOnce < stretch_.windows) refill();
       const bool any = waiting_ != 0;
-      inputs[i] = any ? window_ + __ffs(static_cast<int>(waiting_)) - 1 : -1;
+      const int bit = __ffs(static_cast<int>(waiting_)) - 1;
+      inputs[i] = any ? stretch_.input(window_ + bit / kBatch, bit % kBatch) : -1;
       waiting_ &= waiting_ - 1;
       filled += any ? 1 : 0;
     }
@@ -65,13 +71,15 @@ class InputList {
   }
 
  private:
+  static constexpr int kAtOnce = 32 / kBatch;
+
   __device__ void refill() {
-    window_ = at_;
-    const std::int64_t own = at_ + threadIdx.x % 32;
-    at_ += 32;
-    bool live = own < end_;
-    if (skip_ && live) {
-      live = false;
+    window_ += kAtOnce;
+    const int lane = static_cast<int>(threadIdx.x % 32);
+    const std::int64_t window = window_ + lane / kBatch;
+    const std::int64_t own = stretch_.input(window, lane % kBatch);
+    bool live = false;
+    if (window < stretch_.windows && own < stretch_.inputs) {
 #pragma unroll
       for (int t = 0; t < kTokens; ++t)
         if (t < tokens_) live |= to_float(x_[t * stride_ + own]) != 0;
@@ -81,12 +89,10 @@ class InputList {
 
   const E* x_;
   std::int64_t stride_;
-  std::int64_t at_;
-  std::int64_t end_;
-  std::int64_t window_ = 0;
+  Stretch stretch_;
+  std::int64_t window_ = -kAtOnce;
   unsigned waiting_ = 0;
   int tokens_;
-  bool skip_;
 };
 
 // A pack of a row's columns from c on, zeros past the end.
@@ -107,8 +113,32 @@ __device__ uint4 load_columns(const E* row, std::int64_t c, std::int64_t columns
 template <class E>
 constexpr int kColumns = 32 * kPack<E>;  // of a block
 
+// What a lane adds up: packs of kBatch rows into its columns.
+template <class E, int kTokens>
+struct ColumnSums {
+  float sums[kTokens][kPack<E>] = {};
+
+  __device__ void add(const uint4 (&raw)[kBatch], const std::int64_t (&inputs)[kBatch], const E* x,
+                      std::int64_t stride, int tokens) {
+#pragma unroll
+    for (int i = 0; i < kBatch; ++i) {
+      if (inputs[i] < 0) continue;
+      float row[kPack<E>];
+      unpack<E>(raw[i], row);
+#pragma unroll
+      for (int t = 0; t < kTokens; ++t) {
+        if (t >= tokens) continue;
+        const float value = to_float(x[t * stride + inputs[i]]);
+#pragma unroll
+        for (int c = 0; c < kPack<E>; ++c) sums[t][c] = fmaf(value, row[c], sums[t][c]);
+      }
+    }
+  }
+};
+
 // The block's sums for its columns and its tile of tokens: [kTokens][kColumns] in shared memory.
-// Block (x, y, z): columns, split, tile.
+// Block (x, y, z): columns, split, tile. Waits for its inputs itself, and loads weights before that
+// when it may.
 template <class E, int kTokens, bool kPacked>
 __device__ void sum_columns(const ColumnsJob& job, float* shared) {
   const int lane = static_cast<int>(threadIdx.x % 32);
@@ -118,12 +148,10 @@ __device__ void sum_columns(const ColumnsJob& job, float* shared) {
   const auto tokens = static_cast<int>(job.x.rows - token < kTokens ? job.x.rows - token : kTokens);
   const DeviceRows<E> w(job.w);
   const E* x = static_cast<const E*>(job.x.data) + token * job.x.stride;
-  InputList<E, kTokens> list(job, stretch_of(job, static_cast<int>(blockIdx.y), warp), token,
-                             tokens);
-  float sums[kTokens][kPack<E>] = {};
+  ColumnSums<E, kTokens> lane_sums;
   std::int64_t inputs[kBatch];
-  while (list.next(inputs)) {
-    uint4 raw[kBatch];
+  uint4 raw[kBatch];
+  const auto load = [&] {
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) {
       raw[i] = uint4{0, 0, 0, 0};
@@ -131,26 +159,35 @@ __device__ void sum_columns(const ColumnsJob& job, float* shared) {
       const std::int64_t row = job.ids != nullptr ? job.ids[inputs[i]] : inputs[i];
       raw[i] = load_columns<E, kPacked>(w.row(row), column, job.w.cols);
     }
-#pragma unroll
-    for (int i = 0; i < kBatch; ++i) {
-      if (inputs[i] < 0) continue;
-      float row[kPack<E>];
-      unpack<E>(raw[i], row);
-#pragma unroll
-      for (int t = 0; t < kTokens; ++t) {
-        if (t >= tokens) continue;
-        const float value = to_float(x[t * job.x.stride + inputs[i]]);
-#pragma unroll
-        for (int c = 0; c < kPack<E>; ++c) sums[t][c] = fmaf(value, row[c], sums[t][c]);
-      }
+  };
+  if (job.skip_zeros) {
+    await_inputs();
+    InputList<E, kTokens> list(job, stretch_of(job, static_cast<int>(blockIdx.y), warp), token,
+                               tokens);
+    while (list.next(inputs)) {
+      load();
+      lane_sums.add(raw, inputs, x, job.x.stride, tokens);
     }
+  } else {
+    const Stretch stretch = stretch_of(job, static_cast<int>(blockIdx.y), warp);
+    for (std::int64_t window = 0; window < stretch.windows; ++window) {
+#pragma unroll
+      for (int i = 0; i < kBatch; ++i) {
+        inputs[i] = stretch.input(window, i);
+        if (inputs[i] >= stretch.inputs) inputs[i] = -1;
+      }
+      load();
+      if (window == 0) await_inputs();
+      lane_sums.add(raw, inputs, x, job.x.stride, tokens);
+    }
+    if (stretch.windows == 0) await_inputs();
   }
   // [warp][token][column], then the warps in order.
 #pragma unroll
   for (int t = 0; t < kTokens; ++t) {
 #pragma unroll
     for (int c = 0; c < kPack<E>; ++c)
-      shared[(warp * kTokens + t) * kColumns<E> + lane * kPack<E> + c] = sums[t][c];
+      shared[(warp * kTokens + t) * kColumns<E> + lane * kPack<E> + c] = lane_sums.sums[t][c];
   }
   __syncthreads();
   for (int i = static_cast<int>(threadIdx.x); i < kTokens * kColumns<E>; i += kColumnThreads) {
@@ -183,11 +220,21 @@ __device__ void store_partials(const ColumnsJob& job, const float* shared) {
   });
 }
 
-__device__ inline float sum_partials(const float* partials, int splits, std::int64_t apart,
-                                     std::int64_t place) {
+// Partials first, first + step, ... in order; kAtOnce of them are on their way together.
+template <int kAtOnce = 16>
+__device__ float sum_partials(const float* partials, std::int64_t apart, int splits, int first = 0,
+                              int step = 1) {
   float sum = 0;
-#pragma unroll 8
-  for (int s = 0; s < splits; ++s) sum += __ldcg(partials + s * apart + place);
+  for (int begin = first; begin < splits; begin += kAtOnce * step) {
+    float values[kAtOnce];
+#pragma unroll
+    for (int i = 0; i < kAtOnce; ++i) {
+      const int s = begin + i * step;
+      values[i] = s < splits ? __ldcg(partials + s * apart) : 0.0F;
+    }
+#pragma unroll
+    for (const float value : values) sum += value;
+  }
   return sum;
 }
 

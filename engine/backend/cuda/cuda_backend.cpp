@@ -54,7 +54,10 @@ Status CudaBackend::prepare() {
   staging_ = std::make_unique<Staging>(errors_);
   sampler_ = std::make_unique<Sampler>(errors_, *staging_);
   recordings_ = std::make_unique<Recordings>(errors_);
-  for (Lane& each : lanes_) each.queue.processors = properties.multiProcessorCount;
+  for (Lane& each : lanes_) {
+    each.queue.processors = properties.multiProcessorCount;
+    each.queue.shared_bytes = properties.sharedMemPerBlockOptin;
+  }
   // What runs beside the main stream is small and short of time.
   if (Status ok = prepare(lane(StreamId::kMain), kMainArena, Priority::kLow); !ok) return ok;
   if (Status ok = prepare(lane(StreamId::kSide), kSideArena, Priority::kHigh); !ok) return ok;
@@ -125,15 +128,23 @@ CudaBackend::Lane& CudaBackend::use(StreamId id) {
   }
   // A kernel may start before its predecessor ends, but not before what another stream does.
   own.queue.early_start = early_start_ && !own.waits;
+  if (own.waits) own.ops = 0;
   own.waits = false;
   own.used = true;
   return own;
 }
 
-Queue CudaBackend::queue(StreamId id) { return use(id).queue; }
+Queue CudaBackend::queue(StreamId id) {
+  Lane& own = use(id);
+  own.queue.sets_ready = own.ops > 0;
+  ++own.ops;
+  return own.queue;
+}
 
 void CudaBackend::upload(void* device, const void* host, std::size_t bytes, StreamId stream) {
-  staging_->upload(device, host, bytes, use(stream).stream.get());
+  Lane& own = use(stream);
+  own.ops = 0;
+  staging_->upload(device, host, bytes, own.stream.get());
 }
 
 void CudaBackend::download(void* host, const void* device, std::size_t bytes, StreamId stream) {
@@ -210,6 +221,7 @@ void CudaBackend::attention(const AttentionArgs& args, StreamId stream) {
 }
 void CudaBackend::predict(const PredictArgs& args, StreamId stream) {
   cuda::predict(queue(stream), args);
+  lane(stream).ops = 0;
 }
 std::size_t CudaBackend::sparse_mlp_scratch(int tokens, int width, int ffn) const {
   return cuda::sparse_mlp_scratch(lanes_.front().queue.processors, tokens, width, ffn);

@@ -60,6 +60,7 @@ class CudaBackend final : public Backend {
     Event reached;       // what the other lane may have to wait for
     bool used = false;   // since `reached` was recorded
     bool waits = false;  // for the other lane's `reached`, before anything else
+    int ops = 0;         // since something else may have written what ops read as ready
     DeviceMemory arena;
     DeviceMemory tickets;
     Queue queue;

@@ -105,16 +105,14 @@ __device__ float lane_sum(float x) {
   return x;
 }
 
-// Sum over the block, in every thread. `room`: 33 floats of shared memory. Barriers inside.
+// Sum over the block, in every thread. `room`: 32 floats of shared memory. Barriers inside.
 __device__ inline float block_sum(float x, float* room) {
   x = lane_sum(x);
-  const int warps = static_cast<int>(blockDim.x / 32);
+  const int lane = static_cast<int>(threadIdx.x % 32);
   __syncthreads();
-  if (threadIdx.x % 32 == 0) room[threadIdx.x / 32] = x;
+  if (lane == 0) room[threadIdx.x / 32] = x;
   __syncthreads();
-  float sum = 0;
-  for (int w = 0; w < warps; ++w) sum += room[w];
-  return sum;
+  return lane_sum(lane < static_cast<int>(blockDim.x / 32) ? room[lane] : 0.0F);
 }
 
 // True in every thread of the block that draws the last of `count` numbers, which then sees what

@@ -1,7 +1,7 @@
 // project: weights whose rows are inputs. One token reads every weight once; the rows are cut into
-// as many splits as give each multiprocessor a few blocks, and the block that arrives last at a
-// column adds the splits' partial sums (a hundredth of the weights' bytes) in order. Several tokens
-// go through cuBLASLt.
+// as many splits as give each multiprocessor three blocks, all at work at once, and the block that
+// arrives last at a column adds the splits' partial sums (a hundredth of the weights' bytes) in
+// order. Several tokens go through cuBLASLt.
 #include <algorithm>
 
 #include "engine/backend/cuda/columns.cuh"
@@ -11,7 +11,7 @@
 namespace dejavu::cuda {
 namespace {
 
-constexpr int kBlocksAProcessor = 4;
+constexpr int kBlocksAProcessor = 3;
 constexpr std::int64_t kMinInputs = 64;  // of a block
 constexpr std::int64_t kSkipTokens = 8;
 
@@ -23,10 +23,9 @@ __device__ void finish(const ProjectArgs& args, std::int64_t token, std::int64_t
 }
 
 template <class E, int kTokens, bool kPacked>
-__global__ void __launch_bounds__(kColumnThreads)
+__global__ void __launch_bounds__(kColumnThreads, kTokens == 1 ? kBlocksAProcessor : 1)
     project_kernel(ProjectArgs args, ColumnsJob job, unsigned* tickets) {
   extern __shared__ float shared[];
-  await_inputs();
   sum_columns<E, kTokens, kPacked>(job, shared);
   if (job.splits == 1) {
     for_sums<E, kTokens>(job, [&](std::int64_t token, std::int64_t column, int i) {
@@ -40,7 +39,7 @@ __global__ void __launch_bounds__(kColumnThreads)
   const std::int64_t apart = job.x.rows * job.w.cols;
   for_sums<E, kTokens>(job, [&](std::int64_t token, std::int64_t column, int) {
     finish(args, token, column,
-           sum_partials(job.partials, job.splits, apart, token * job.w.cols + column));
+           sum_partials(job.partials + token * job.w.cols + column, apart, job.splits));
   });
 }
 
@@ -58,7 +57,8 @@ void launch_project(const Queue& queue, const ProjectArgs& args) {
   job.skip_zeros = args.skip_zero_rows;
   job.partials = queue.scratch<float>();
   const std::int64_t columns = ceil_div(args.w.cols, kColumns<E>);
-  const std::int64_t wanted = ceil_div(std::int64_t{queue.processors} * kBlocksAProcessor, columns);
+  const std::int64_t wanted =
+      std::max<std::int64_t>(1, queue.processors * kBlocksAProcessor / columns);
   const std::int64_t most = std::max<std::int64_t>(1, args.w.rows / kMinInputs);
   job.splits = static_cast<int>(std::min({wanted, most, std::int64_t{256}}));
   // As many tokens at a time as the partial sums and the tickets allow.

@@ -23,10 +23,14 @@ struct Queue {
   // zero back.
   unsigned* tickets = nullptr;
   int ticket_count = 0;
-  int processors = 0;  // multiprocessors
+  int processors = 0;            // multiprocessors
+  std::size_t shared_bytes = 0;  // that a block may have
   // Kernels may start before the one before them has ended, and wait for it inside (Hopper's
   // programmatic dependent launch).
   bool early_start = false;
+  // Sets of units that the op reads were ready before its predecessor started, so they too may be
+  // read before await_inputs().
+  bool sets_ready = false;
 
   template <class T>
   T* scratch() const {

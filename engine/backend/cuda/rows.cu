@@ -12,7 +12,7 @@
 namespace dejavu::cuda {
 namespace {
 
-constexpr int kWarps = 8;
+constexpr int kWarps = 4;
 constexpr int kThreads = 32 * kWarps;
 // Beyond so many tokens the hints of what need not be read are not worth a pass for each tile.
 constexpr std::int64_t kSkipTokens = 8;
@@ -31,7 +31,7 @@ __device__ inline std::int64_t warp_number() {
 
 // Two rows a warp.
 template <class E, int kTokens, bool kPacked>
-__global__ void __launch_bounds__(kThreads) linear_kernel(LinearArgs args) {
+__global__ void __launch_bounds__(kThreads) linear_kernel(LinearArgs args, bool mask_ready) {
   const DeviceRows<E> w(args.w);
   const std::int64_t first = 2 * warp_number();
   if (first >= args.w.rows) return await_inputs();
@@ -39,17 +39,18 @@ __global__ void __launch_bounds__(kThreads) linear_kernel(LinearArgs args) {
   const E* rows[2] = {w.row(first), w.row(second)};
   Steps<2> steps;
   const bool masked = args.row_mask.words != nullptr;
-  if (kPacked && !masked) steps.load(rows, 0, args.x.cols);
-  await_inputs();
+  if (masked && !mask_ready) await_inputs();
   const auto wanted = [&](std::int64_t row) {
     const std::int64_t unit = masked ? row / args.group_rows : 0;
     return !masked || unit >= args.row_mask.units || in_set(args.row_mask, 0, unit);
   };
   const bool wants[2] = {wanted(first), second > first && wanted(second)};
-  if (!wants[0] && !wants[1]) return;
+  const bool any = wants[0] || wants[1];
   if (!wants[0]) rows[0] = rows[1];
   if (!wants[1]) rows[1] = rows[0];
-  if (kPacked && masked) steps.load(rows, 0, args.x.cols);
+  if (kPacked && any) steps.load(rows, 0, args.x.cols);
+  if (!masked || mask_ready) await_inputs();
+  if (!any) return;
   const TokenRows<E> tile = tile_of<E, kTokens>(args.x);
   float sums[2][kTokens];
   dot<E, kPacked>(rows, tile, steps, sums);
@@ -204,7 +205,7 @@ dim3 warps_for(std::int64_t items, std::int64_t tokens) {
 template <class E, int kTokens, bool kPacked>
 void launch_linear(const Queue& queue, const LinearArgs& args) {
   launch(queue, grid(warps_for<kTokens>(ceil_div(args.w.rows, 2), args.x.rows), kThreads),
-         linear_kernel<E, kTokens, kPacked>, args);
+         linear_kernel<E, kTokens, kPacked>, args, queue.sets_ready);
 }
 
 template <class E, int kTokens, bool kPacked>

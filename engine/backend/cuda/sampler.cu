@@ -173,7 +173,10 @@ void Sampler::enter(const Queue& queue, int index, std::int64_t vocab) {
 
 std::int32_t* Sampler::count_tokens(const Queue& queue, Slot& slot, std::int64_t vocab) {
   const std::size_t bytes = array_bytes(vocab);
-  if (slot.seen == nullptr) slot.seen = make_device_memory(errors_, bytes);
+  if (slot.seen_bytes < bytes) {
+    slot.seen = make_device_memory(errors_, bytes);
+    slot.seen_bytes = bytes;
+  }
   std::vector<std::int32_t> seen(static_cast<std::size_t>(vocab));
   for (const std::int32_t token : slot.occurred) seen[static_cast<std::size_t>(token)] = 1;
   for (const std::int32_t token : slot.output) {

@@ -65,6 +65,7 @@ class Sampler {
     DeviceMemory lists;
     std::size_t list_bytes = 0;
     DeviceMemory seen;
+    std::size_t seen_bytes = 0;
   };
 
   void enter(const Queue& queue, int index, std::int64_t vocab);

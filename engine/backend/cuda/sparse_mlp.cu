@@ -1,6 +1,7 @@
 // The MLP over the union of the tokens' sets: of each neuron in it the record [gate?, up, down] and
-// nothing else. Two kernels: activations of the union's neurons, a warp a neuron; then their down
-// rows, as in project, into partial sums that sparse_mlp_add() adds in order.
+// nothing else. One token: gather_one.cuh; several: gather_many.cuh. Here, for rows that start
+// anywhere and for F32: activations of the union's neurons, a warp a neuron; then their down rows,
+// as in project, into partial sums that sparse_mlp_add() adds in order.
 //
 // Scratch: partial sums F32 [splits][T][d], then activations in the compute dtype [T][ffn].
 #include <algorithm>
@@ -8,6 +9,8 @@
 #include "engine/backend/cuda/activation.cuh"
 #include "engine/backend/cuda/columns.cuh"
 #include "engine/backend/cuda/dot.cuh"
+#include "engine/backend/cuda/gather_many.cuh"
+#include "engine/backend/cuda/gather_one.cuh"
 #include "engine/backend/cuda/ops.h"
 
 namespace dejavu::cuda {
@@ -16,11 +19,13 @@ namespace {
 constexpr int kWarps = 8;
 constexpr int kThreads = 32 * kWarps;
 constexpr std::int64_t kTile = 4;
+constexpr int kAddThreads = 512;
 
 // A function of the shape alone: sparse_mlp_add() must come to the same.
 int splits_of(int processors, std::int64_t tokens, std::int64_t width) {
-  const std::int64_t blocks = ceil_div(width, kColumns<__half>) * ceil_div(tokens, kTile);
-  return static_cast<int>(std::clamp<std::int64_t>(4 * processors / blocks, 1, 32));
+  if (tokens == 1) return processors;
+  const std::int64_t columns = ceil_div(width, kManyColumns);
+  return static_cast<int>(std::clamp<std::int64_t>(2 * processors / columns, 1, 32));
 }
 
 std::size_t sum_bytes(int processors, std::int64_t tokens, std::int64_t width) {
@@ -36,7 +41,7 @@ __device__ TokenRows<E> tile_of(const ConstMatrix& x, std::int64_t first) {
 }
 
 // hidden[t][j] for neuron ids[j]. Blocks go round over the union, whose size only the device knows.
-template <class E, bool kPacked>
+template <class E>
 __global__ void __launch_bounds__(kThreads) gather_up_kernel(SparseMlpArgs args, Matrix hidden) {
   const DeviceRows<E> gate(args.up.gate);
   const DeviceRows<E> up(args.up.up);
@@ -49,21 +54,9 @@ __global__ void __launch_bounds__(kThreads) gather_up_kernel(SparseMlpArgs args,
   for (std::int64_t j = std::int64_t{blockIdx.x} * kWarps + threadIdx.x / 32; j < count;
        j += std::int64_t{gridDim.x} * kWarps) {
     const std::int64_t n = args.union_ids[j];
+    const E* const rows[2] = {gated ? gate.row(n) : up.row(n), up.row(n)};
     float sums[2][kTile];
-    if (gated) {
-      const E* const rows[2] = {gate.row(n), up.row(n)};
-      Steps<2> steps;
-      if (kPacked) steps.load(rows, 0, tile.in);
-      dot<E, kPacked>(rows, tile, steps, sums);
-    } else {
-      const E* const rows[1] = {up.row(n)};
-      Steps<1> steps;
-      float own[1][kTile];
-      if (kPacked) steps.load(rows, 0, tile.in);
-      dot<E, kPacked>(rows, tile, steps, own);
-#pragma unroll
-      for (int t = 0; t < kTile; ++t) sums[0][t] = own[0][t];
-    }
+    plain_dot<E>(rows, tile, sums);
 #pragma unroll
     for (int t = 0; t < kTile; ++t) {
       if (lane != t || t >= tile.tokens) continue;
@@ -75,38 +68,55 @@ __global__ void __launch_bounds__(kThreads) gather_up_kernel(SparseMlpArgs args,
   }
 }
 
-template <class E, bool kPacked>
+template <class E>
 __global__ void __launch_bounds__(kColumnThreads) gather_down_kernel(ColumnsJob job) {
   extern __shared__ float shared[];
-  await_inputs();
-  sum_columns<E, kTile, kPacked>(job, shared);
+  sum_columns<E, kTile, false>(job, shared);
   store_partials<E, kTile>(job, shared);
 }
 
-__global__ void add_kernel(SparseMlpAddArgs args, int splits) {
-  await_inputs();
-  const std::int64_t c = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (c >= args.y.cols) return;
+// kShare threads share the splits of a column, and are added in order: many splits (of one token)
+// are read side by side, few (of many tokens) by one thread.
+template <int kShare>
+__global__ void __launch_bounds__(kAddThreads) add_kernel(SparseMlpAddArgs args, int splits) {
+  constexpr int kOwn = kAddThreads / kShare;  // columns of a block
+  __shared__ float room[kShare][kOwn];
+  const int lane = static_cast<int>(threadIdx.x % kOwn);
+  const int share = static_cast<int>(threadIdx.x / kOwn);
+  const std::int64_t c = std::int64_t{blockIdx.x} * kOwn + lane;
   const std::int64_t t = blockIdx.y;
-  const std::int64_t apart = args.y.rows * args.y.cols;
-  float sum =
-      sum_partials(static_cast<const float*>(args.scratch), splits, apart, t * args.y.cols + c);
-  if (args.bias != nullptr) sum += args.bias[c];
-  static_cast<float*>(args.y.data)[t * args.y.stride + c] += sum;
+  const bool inside = c < args.y.cols;
+  const float bias = args.bias != nullptr && inside ? args.bias[c] : 0.0F;
+  await_inputs();
+  const float* sums = static_cast<const float*>(args.scratch) + t * args.y.cols + c;
+  float own = 0;
+  if (inside) own = sum_partials<12>(sums, args.y.rows * args.y.cols, splits, share, kShare);
+  room[share][lane] = own;
+  __syncthreads();
+  if (share > 0 || !inside) return;
+#pragma unroll
+  for (int other = 1; other < kShare; ++other) own += room[other][lane];
+  static_cast<float*>(args.y.data)[t * args.y.stride + c] += own + bias;
 }
 
-template <class E, bool kPacked>
+Matrix hidden_of(const Queue& queue, const SparseMlpArgs& args) {
+  const std::int64_t tokens = args.up.x.rows;
+  const std::int64_t ffn = args.up.up.rows;
+  auto* after =
+      static_cast<std::byte*>(args.scratch) + sum_bytes(queue.processors, tokens, args.down.cols);
+  return {after, args.up.x.dtype, tokens, ffn, ffn};
+}
+
+template <class E>
 void gather(const Queue& queue, const SparseMlpArgs& args) {
   const std::int64_t tokens = args.up.x.rows;
   const std::int64_t ffn = args.up.up.rows;
   const int splits = splits_of(queue.processors, tokens, args.down.cols);
-  auto* sums = static_cast<std::byte*>(args.scratch);
-  const Matrix hidden{sums + sum_bytes(queue.processors, tokens, args.down.cols), args.up.x.dtype,
-                      tokens, ffn, ffn};
+  const Matrix hidden = hidden_of(queue, args);
   const auto blocks = static_cast<unsigned>(
       std::min<std::int64_t>(ceil_div(ffn, kWarps), std::int64_t{8} * queue.processors));
   launch(queue, grid(dim3(blocks, static_cast<unsigned>(ceil_div(tokens, kTile))), kThreads),
-         gather_up_kernel<E, kPacked>, args, hidden);
+         gather_up_kernel<E>, args, hidden);
   ColumnsJob job;
   job.x = hidden;
   job.w = args.down;
@@ -116,7 +126,28 @@ void gather(const Queue& queue, const SparseMlpArgs& args) {
   job.splits = splits;
   job.partials = static_cast<float*>(args.scratch);
   launch(queue, grid(column_blocks<E, kTile>(job), kColumnThreads, kColumnShared<E, kTile>),
-         gather_down_kernel<E, kPacked>, job);
+         gather_down_kernel<E>, job);
+}
+
+// False when the shape is not for it.
+bool gather_fast(const Queue& queue, const SparseMlpArgs& args) {
+  const bool half = args.up.x.dtype == DType::kF16;
+  if (args.up.x.rows == 1) {
+    const OneShape shape = one_shape(queue, args);
+    if (shape.pieces == 0) return false;
+    half ? gather_one<__half>(queue, shape, args) : gather_one<__nv_bfloat16>(queue, shape, args);
+    return true;
+  }
+  GatherManyJob job;
+  job.up = args.up;
+  job.down = args.down;
+  job.hidden = hidden_of(queue, args);
+  job.ids = args.union_ids;
+  job.count = args.union_count;
+  job.partials = static_cast<float*>(args.scratch);
+  job.splits = splits_of(queue.processors, args.up.x.rows, args.down.cols);
+  half ? gather_many<__half>(queue, job) : gather_many<__nv_bfloat16>(queue, job);
+  return true;
 }
 
 }  // namespace
@@ -132,17 +163,20 @@ void sparse_mlp(const Queue& queue, const SparseMlpArgs& args) {
   if (args.up.x.rows == 0) return;
   const bool packed = packed_rows(args.up.x) && packed_rows(args.up.up) && packed_rows(args.down) &&
                       (args.up.gate.data == nullptr || packed_rows(args.up.gate));
+  if (packed && args.up.x.dtype != DType::kF32 && gather_fast(queue, args)) return;
   with_element(args.up.x.dtype, [&](auto e) {
     using E = decltype(e);
-    packed ? gather<E, true>(queue, args) : gather<E, false>(queue, args);
+    gather<E>(queue, args);
   });
 }
 
 void sparse_mlp_add(const Queue& queue, const SparseMlpAddArgs& args) {
-  const dim3 blocks(static_cast<unsigned>(ceil_div(args.y.cols, 64)),
+  const int splits = splits_of(queue.processors, args.y.rows, args.y.cols);
+  const int share = args.y.rows == 1 ? 16 : 1;
+  const dim3 blocks(static_cast<unsigned>(ceil_div(args.y.cols * share, kAddThreads)),
                     static_cast<unsigned>(args.y.rows));
-  launch(queue, grid(blocks, 64), add_kernel, args,
-         splits_of(queue.processors, args.y.rows, args.y.cols));
+  launch(queue, grid(blocks, kAddThreads), share == 16 ? add_kernel<16> : add_kernel<1>, args,
+         splits);
 }
 
 }  // namespace dejavu::cuda

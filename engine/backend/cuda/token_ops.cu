@@ -22,50 +22,66 @@ __global__ void embed_kernel(EmbedArgs args) {
   }
 }
 
-constexpr int kNormThreads = 512;
-constexpr int kHeld = 16;  // values a thread keeps: rows of up to 8192 are read once
+constexpr int kNormThreads = 1024;
+constexpr int kHeld = 8;  // values a thread keeps: rows of up to 8192 are read once
 
+// Calls use(column, index among the held) for the thread's columns that are held.
 template <class Use>
-__device__ void for_row(const float* x, std::int64_t width, const float (&held)[kHeld],
-                        const Use& use) {
+__device__ void for_held(std::int64_t width, const Use& use) {
 #pragma unroll
   for (int i = 0; i < kHeld; ++i) {
     const std::int64_t c = threadIdx.x + std::int64_t{i} * kNormThreads;
-    if (c < width) use(c, held[i]);
+    if (c < width) use(c, i);
   }
+}
+// The same for the others.
+template <class Use>
+__device__ void for_rest(std::int64_t width, const Use& use) {
   for (std::int64_t c = threadIdx.x + std::int64_t{kHeld} * kNormThreads; c < width;
        c += kNormThreads)
-    use(c, x[c]);
+    use(c);
 }
 
+// A row a block. The weights come before the row may be read.
 __global__ void __launch_bounds__(kNormThreads) norm_kernel(NormArgs args) {
-  __shared__ float room[33];
-  await_inputs();
+  __shared__ float room[32];
   const std::int64_t t = blockIdx.x;
   const std::int64_t width = args.x.cols;
+  const auto weight_of = [&](std::int64_t c) {
+    return args.weight != nullptr ? args.weight[c] : 1.0F;
+  };
+  const auto bias_of = [&](std::int64_t c) { return args.bias != nullptr ? args.bias[c] : 0.0F; };
+  float weights[kHeld];
+  float biases[kHeld];
+  for_held(width, [&](std::int64_t c, int i) {
+    weights[i] = weight_of(c);
+    biases[i] = bias_of(c);
+  });
+  await_inputs();
   const float* x = static_cast<const float*>(args.x.data) + t * args.x.stride;
   float held[kHeld];
-#pragma unroll
-  for (int i = 0; i < kHeld; ++i) {
-    const std::int64_t c = threadIdx.x + std::int64_t{i} * kNormThreads;
-    held[i] = c < width ? x[c] : 0.0F;
-  }
+  for_held(width, [&](std::int64_t c, int i) { held[i] = x[c]; });
   const auto count = static_cast<float>(width);
   float mean = 0;
   if (args.kind == NormKind::kLayerNorm) {
     float sum = 0;
-    for_row(x, width, held, [&](std::int64_t, float v) { sum += v; });
+    for_held(width, [&](std::int64_t, int i) { sum += held[i]; });
+    for_rest(width, [&](std::int64_t c) { sum += x[c]; });
     mean = block_sum(sum, room) / count;
   }
+  const auto squared = [mean](float v) { return (v - mean) * (v - mean); };
   float square = 0;
-  for_row(x, width, held, [&](std::int64_t, float v) { square += (v - mean) * (v - mean); });
+  for_held(width, [&](std::int64_t, int i) { square += squared(held[i]); });
+  for_rest(width, [&](std::int64_t c) { square += squared(x[c]); });
   const float inverse = 1.0F / sqrtf(block_sum(square, room) / count + args.epsilon);
-  for_row(x, width, held, [&](std::int64_t c, float v) {
-    v = (v - mean) * inverse;
-    if (args.weight != nullptr) v *= args.weight[c];
-    if (args.bias != nullptr) v += args.bias[c];
+  const auto store = [&](std::int64_t c, float v) {
     store_any(args.out.dtype, args.out.data, t * args.out.stride + c, v);
+  };
+  for_held(width, [&](std::int64_t c, int i) {
+    store(c, (held[i] - mean) * inverse * weights[i] + biases[i]);
   });
+  for_rest(width,
+           [&](std::int64_t c) { store(c, (x[c] - mean) * inverse * weight_of(c) + bias_of(c)); });
 }
 
 struct Rotation {
