@@ -24,7 +24,8 @@ namespace dejavu {
 enum class DTypeChoice : std::uint8_t { kAuto, kF32, kBF16, kF16 };
 
 struct ModelOptions {
-  std::string model;  // directory; empty: the embedded demo model
+  std::string model;     // directory or org/name on the hub; empty: the embedded demo model
+  bool offline = false;  // nothing is fetched from the hub
   DTypeChoice dtype = DTypeChoice::kAuto;
   int max_model_len = 0;  // 0: the model's own
 };

@@ -60,7 +60,8 @@ std::string man_page() {
       "Serves decoder-only language models over HTTP (OpenAI's API) and gRPC, reading for each\n"
       "token only the neurons and heads that it uses.\n"
       ".I MODEL\n"
-      "is a directory in Hugging Face layout; without one, the demo model is used.\n"
+      "is a directory in Hugging Face layout, or org/name[@revision] on the hub; without one, "
+      "the\ndemo model is used.\n"
       ".SH COMMANDS\n";
   for (const CommandEntry& entry : kCommandTable) {
     out += ".TP\n.B " + roff(entry.name) + "\n" + roff(entry.about) + ".\n";

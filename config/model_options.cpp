@@ -7,9 +7,14 @@ std::vector<OptionSpec> model_options() {
       {.name = "model",
        .commands = kUsesDevice,
        .field = TextField{at<&Config::model, &ModelOptions::model>},
-       .help = "model directory in Hugging Face layout; without one, the demo model that comes "
-               "with dejavu",
+       .help = "model directory in Hugging Face layout, or org/name[@revision] on the hub "
+               "($HF_HOME, $HF_ENDPOINT, $HF_TOKEN); without one, the demo model that comes with "
+               "dejavu",
        .positional = true},
+      {.name = "offline",
+       .commands = kUsesDevice,
+       .field = FlagField{at<&Config::model, &ModelOptions::offline>},
+       .help = "take models of the hub from its cache only"},
       {.name = "config",
        .commands = kEveryCommand,
        .field = TextField{at<&Config::file, &FileOptions::config_file>},

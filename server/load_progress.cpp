@@ -26,8 +26,8 @@ std::string format_bytes(std::size_t bytes) {
   return fmt::format("{:.{}f} {}", value, unit == 0 ? 0 : 1, kUnits[unit]);
 }
 
-LoadProgressDisplay::LoadProgressDisplay(std::string model)
-    : model_(std::move(model)), terminal_(isatty(STDERR_FILENO) == 1), last_(Clock::now()) {}
+LoadProgressDisplay::LoadProgressDisplay(std::string what)
+    : what_(std::move(what)), terminal_(isatty(STDERR_FILENO) == 1), last_(Clock::now()) {}
 
 void LoadProgressDisplay::update(std::size_t done, std::size_t total) {
   const auto now = Clock::now();
@@ -38,14 +38,13 @@ void LoadProgressDisplay::update(std::size_t done, std::size_t total) {
   last_ = now;
   const double share = static_cast<double>(done) / static_cast<double>(total);
   if (!terminal_) {
-    spdlog::info("loading {}: {:.0f} % of {}", model_, 100 * share, format_bytes(total));
+    spdlog::info("{}: {:.0f} % of {}", what_, 100 * share, format_bytes(total));
     return;
   }
   const int filled = static_cast<int>(share * kBarWidth);
   std::string bar(static_cast<std::size_t>(filled), '#');
   bar.resize(kBarWidth, '.');
-  std::fputs(fmt::format("\rloading {} [{}] {:3.0f} % of {}", model_, bar, 100 * share,
-                         format_bytes(total))
+  std::fputs(fmt::format("\r{} [{}] {:3.0f} % of {}", what_, bar, 100 * share, format_bytes(total))
                  .c_str(),
              stderr);
   drawn_ = true;

@@ -12,14 +12,15 @@ std::string format_bytes(std::size_t bytes);
 
 class LoadProgressDisplay {
  public:
-  explicit LoadProgressDisplay(std::string model);
-  // From the loading thread.
+  // `what` is going on: "loading opt-1.3b".
+  explicit LoadProgressDisplay(std::string what);
+  // One thread at a time.
   void update(std::size_t done, std::size_t total);
   void finish();
 
  private:
   using Clock = std::chrono::steady_clock;
-  std::string model_;
+  std::string what_;
   bool terminal_;
   bool drawn_ = false;
   Clock::time_point last_;

@@ -1,7 +1,13 @@
 #include "server/model_files.h"
 
+#include <spdlog/spdlog.h>
+
 #include <fstream>
 #include <iterator>
+
+#include "server/hub/hub_cache.h"
+#include "server/hub/hub_download.h"
+#include "server/load_progress.h"
 
 namespace dejavu {
 namespace {
@@ -22,6 +28,28 @@ Result<fs::path> demo_directory() {
   return invalid("the demo model is not there: it belongs at " + std::string(DEJAVU_DEMO_MODEL) +
                      "; or name a model directory: dejavu serve MODEL",
                  "model");
+}
+
+// In the hub's cache, if need be after a download.
+Result<ModelLocation> from_hub(const HubId& id, const std::string& model, bool offline) {
+  const HubSettings settings = HubSettings::from_environment(offline);
+  auto snapshot = HubCache(settings.cache, id).complete_snapshot();
+  if (!snapshot && settings.offline)
+    return fail(ErrorCode::kNotFound,
+                "MODEL: " + model + " is not a directory, and not in the hub's cache at " +
+                    settings.cache.string() + "; --offline (or HF_HUB_OFFLINE) forbids to fetch it",
+                "model");
+  if (!snapshot) {
+    spdlog::info("downloading {} from {} to {}", model, settings.endpoint, settings.cache.string());
+    LoadProgressDisplay display("downloading " + id.repository());
+    auto fetched = download_model(id, settings, [&](std::uint64_t done, std::uint64_t total) {
+      display.update(done, total);
+    });
+    display.finish();
+    if (!fetched) return tl::unexpected(fetched.error());
+    snapshot = *std::move(fetched);
+  }
+  return ModelLocation{*snapshot, id.repository(), model};
 }
 
 // {} when the file is absent.
@@ -90,7 +118,7 @@ Result<std::string> read_file(const fs::path& path) {
   return text;
 }
 
-Result<ModelLocation> locate_model(const std::string& model) {
+Result<ModelLocation> locate_model(const std::string& model, bool offline) {
   if (model.empty()) {
     auto demo = demo_directory();
     if (!demo) return tl::unexpected(demo.error());
@@ -98,9 +126,11 @@ Result<ModelLocation> locate_model(const std::string& model) {
   }
   std::error_code error;
   if (!fs::is_directory(model, error)) {
+    if (const auto id = parse_hub_id(model); id && !fs::exists(model, error))
+      return from_hub(*id, model, offline);
     return invalid("MODEL: " + model +
                        " is not a directory; name one in Hugging Face layout (config.json, "
-                       "*.safetensors, tokenizer.json)",
+                       "*.safetensors, tokenizer.json), or a model on the hub as org/name",
                    "model");
   }
   const fs::path directory = fs::weakly_canonical(model, error);

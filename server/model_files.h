@@ -18,9 +18,10 @@ struct ModelLocation {
   std::string root;  // as it was named
 };
 
-// An empty `model` means the demo model: beside the executable's folder (a build or an
-// installation), or where the sources were when it was built.
-Result<ModelLocation> locate_model(const std::string& model);
+// A directory; or org/name[@revision] on the hub, taken from its cache or else downloaded, which
+// `offline` forbids. An empty `model` means the demo model: beside the executable's folder (a build
+// or an installation), or where the sources were when it was built.
+Result<ModelLocation> locate_model(const std::string& model, bool offline);
 
 struct ModelText {
   std::shared_ptr<const Tokenizer> tokenizer;

@@ -48,7 +48,7 @@ GenerationService::Parts ModelStack::parts(const Config& config) const {
 }
 
 Result<ModelLocation> check_model_options(const Config& config) {
-  return locate_model(config.model.model);
+  return locate_model(config.model.model, config.model.offline);
 }
 
 Result<std::optional<FoundArtifact>> find_artifact(const std::string& directory,
@@ -66,7 +66,7 @@ Result<std::optional<FoundArtifact>> find_artifact(const std::string& directory,
 Result<std::unique_ptr<Transformer>> load_transformer(const ModelLocation& location,
                                                       Backend& backend,
                                                       const TransformerOptions& options) {
-  LoadProgressDisplay display(location.name);
+  LoadProgressDisplay display("loading " + location.name);
   auto model =
       Transformer::load(location.directory, backend, options,
                         [&](std::size_t done, std::size_t total) { display.update(done, total); });

@@ -22,7 +22,7 @@ constexpr int kDefaultTokens = 8192;
 
 Result<int> run_analyze(const CommandLine& line) {
   const Config& config = line.config;
-  const auto location = locate_model(config.model.model);
+  const auto location = locate_model(config.model.model, config.model.offline);
   if (!location) return tl::unexpected(location.error());
   const auto windows = read_windows(config.text, *location, kDefaultTokens);
   if (!windows) return tl::unexpected(windows.error());

@@ -32,7 +32,7 @@ Result<std::unique_ptr<Transformer>> make_model(const CommandLine& line, Backend
     std::fprintf(stderr, "drawing random weights for %s\n", bench.shape.c_str());
     return Transformer::random(*shape, backend, options, bench.seed);
   }
-  const auto location = locate_model(line.config.model.model);
+  const auto location = locate_model(line.config.model.model, line.config.model.offline);
   if (!location) return tl::unexpected(location.error());
   return load_transformer(*location, backend, options);
 }

@@ -112,7 +112,7 @@ Result<int> run_calibrate(const CommandLine& line) {
   if (!options) return tl::unexpected(options.error());
   if (config.text.out_directory.empty())
     return invalid("--out: name the folder for the artifact, as MODEL/sparsity", "out");
-  const auto location = locate_model(config.model.model);
+  const auto location = locate_model(config.model.model, config.model.offline);
   if (!location) return tl::unexpected(location.error());
   const bool full = options->effort == CalibrationEffort::kFull;
   const auto windows = read_windows(config.text, *location, full ? kFullTokens : kQuickTokens);

@@ -106,7 +106,7 @@ Result<Choices> make_choices(const CommandLine& line, const SparsityControl& con
 
 Result<int> run_eval(const CommandLine& line) {
   const Config& config = line.config;
-  const auto location = locate_model(config.model.model);
+  const auto location = locate_model(config.model.model, config.model.offline);
   if (!location) return tl::unexpected(location.error());
   const auto windows = read_windows(config.text, *location, kDefaultTokens);
   if (!windows) return tl::unexpected(windows.error());

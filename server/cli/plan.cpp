@@ -57,7 +57,7 @@ Result<int> run_plan(const CommandLine& line) {
   if (!shape.empty()) {
     if (Status read = read_shape(shape, input); !read) return tl::unexpected(read.error());
   } else {
-    const auto location = locate_model(config.model.model);
+    const auto location = locate_model(config.model.model, config.model.offline);
     if (!location) return tl::unexpected(location.error());
     if (Status read = read_directory(*location, input); !read) return tl::unexpected(read.error());
     auto found = find_artifact(config.sparsity.artifact_directory, location->directory);
