@@ -20,6 +20,10 @@ std::vector<OptionSpec> calibration_options() {
        .commands = kCalibrate,
        .field = FlagField{at<&Config::calibration, &CalibrationOptions::train>},
        .help = "train the predictors; without, the low-rank start and thresholds for it"},
+      {.name = "heads",
+       .commands = kCalibrate | kEvaluate,
+       .field = FlagField{at<&Config::evaluation, &EvaluationOptions::heads>},
+       .help = "leave attention heads out too; without, neurons alone"},
   };
 }
 

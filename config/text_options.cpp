@@ -17,7 +17,7 @@ std::vector<OptionSpec> text_options() {
       {.name = "target-recall",
        .commands = kEvaluate | kCalibrate,
        .field = ListField{at<&Config::evaluation, &EvaluationOptions::target_recalls>},
-       .help = "levels of the artifact, as 0.95,0.99; default: every one (calibrate: six)"},
+       .help = "levels of the artifact, as 0.95,0.99; default: every one (calibrate: eight)"},
       {.name = "max-tokens",
        .commands = kReadsText,
        .field = IntField{at<&Config::text, &TextOptions::max_tokens>, 0, kAnyInt},

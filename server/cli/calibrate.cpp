@@ -14,15 +14,14 @@
 #include "server/model_stack.h"
 #include "sparsity/artifact_json.h"
 #include "sparsity/runtime.h"
+#include "sparsity/sha256.h"
 
 namespace dejavu {
 namespace {
 
 constexpr int kQuickTokens = 1 << 18;
 constexpr int kFullTokens = 1 << 20;
-// Of the windows held out, those that levels are measured on.
-constexpr std::size_t kMeasuredWindows = 48;
-constexpr std::size_t kHeldOutShare = 8;
+constexpr std::size_t kTrialWindows = 6;  // enough to compare layers
 
 Result<CalibrationOptions> calibration_options(const Config& config) {
   CalibrationOptions options = config.calibration;
@@ -41,10 +40,34 @@ Result<CalibrationOptions> calibration_options(const Config& config) {
   return options;
 }
 
+// Tells layers made from other weights, text or options apart.
+std::string layers_key(const std::string& fingerprint, const CalibrationOptions& options,
+                       std::span<const TokenWindow> text) {
+  Sha256 digest;
+  for (const TokenWindow& window : text) digest.add(std::as_bytes(std::span(window)));
+  return fingerprint + " " + digest.hex() + " rank " + std::to_string(options.rank) +
+         (options.train ? " trained" : " start") +
+         (options.effort == CalibrationEffort::kFull ? " full" : " quick");
+}
+
 struct Workplace {
   const Config& config;
   const ModelLocation& location;
   Backend& backend;
+  const CalibrationOptions& options;
+  const SavedLayers& saved;
+};
+
+class Display {
+ public:
+  void operator()(const std::string& what, int done, int total) {
+    if (what != stage_) progress_.emplace(stage_ = what);
+    if (done % 16 == 0 || done == total) progress_->update(done, total);
+  }
+
+ private:
+  std::string stage_;
+  std::optional<StepProgress> progress_;
 };
 
 // Calibration keeps what a server uses: the stored type unless told otherwise.
@@ -55,42 +78,82 @@ Result<std::unique_ptr<Transformer>> load(const Workplace& place, const ProbedLa
   return load_transformer(place.location, place.backend, options);
 }
 
-Result<Artifact> train(const Workplace& place, std::span<const TokenWindow> windows,
-                       const CalibrationOptions& options) {
+Result<std::vector<CalibratedLayer>> train(const Workplace& place, const TextSplits& text,
+                                           const CalibrationProgress& progress) {
   const DenseLayerFactory dense;
   ProbedLayers layers(dense);
   const auto model = load(place, layers);
   if (!model) return tl::unexpected(model.error());
-  const std::int64_t tokens = token_count(windows);
-  std::printf("%s, %s; %lld tokens, at most %s of memory for activations\n",
-              place.location.name.c_str(), place.backend.info().description.c_str(),
-              static_cast<long long>(tokens),
-              format_bytes(calibration_bytes((*model)->config(), tokens)).c_str());
-  std::string stage;
-  std::optional<StepProgress> display;
-  const auto progress = [&](const std::string& what, int done, int total) {
-    if (what != stage) display.emplace(stage = what);
-    if (done % 16 == 0 || done == total) display->update(done, total);
-  };
-  const auto trained =
-      calibrate_layers({**model, layers, place.backend, windows}, options, progress);
-  if (!trained) return tl::unexpected(trained.error());
-  return make_levels(*trained, options);
+  const std::int64_t tokens = token_count(text.train_and_choose);
+  std::printf(
+      "%s, %s; %lld tokens to train on, %lld to choose levels on, %lld to measure them on; at most "
+      "%s of memory for activations\n",
+      place.location.name.c_str(), place.backend.info().description.c_str(),
+      static_cast<long long>(token_count(text.train)),
+      static_cast<long long>(token_count(text.choose)),
+      static_cast<long long>(token_count(text.measure)),
+      format_bytes(calibration_bytes((*model)->config(), tokens)).c_str());
+  return calibrate_layers({{**model, layers, place.backend, text.train_and_choose},
+                           token_count(text.choose),
+                           place.options,
+                           place.saved},
+                          progress);
 }
 
-Status measure(const Workplace& place, std::span<const TokenWindow> windows, Artifact& artifact) {
+// Calls use(EvaluateArgs) with a model that serves the artifact.
+template <class Use>
+Status with_artifact(const Workplace& place, const Artifact& artifact,
+                     std::span<const TokenWindow> windows, const Use& use) {
   SparsityRuntime::Parts parts;
   parts.options.mode = SparsityDefault::kDense;  // every row says its own
   parts.options.audit_interval = 0;
   parts.artifact = artifact;
+  parts.crossover = Crossover{};  // how it is computed changes no figure
   SparsityRuntime runtime(std::move(parts));
   ProbedLayers layers(runtime);
   const auto model = load(place, layers);
   if (!model) return tl::unexpected(model.error());
   if (Status ready = runtime.prepare(); !ready) return ready;
-  std::fprintf(stderr, "measuring %zu levels on %zu windows held out\n",
-               artifact.lookahead_levels.size(), windows.size());
-  return measure_levels({**model, layers, place.backend, runtime, runtime, windows}, artifact);
+  return use(EvaluateArgs{**model, layers, place.backend, runtime, runtime, windows});
+}
+
+// What leaving a group of heads out is worth, in neurons: at batch 1 what it reads, its rows of Q
+// and of the output projection against a neuron's of two or three projections. A group also saves
+// its reads of K and V, and it saves them at any batch, where neurons' unions fill up: so it counts
+// several times its bytes. How often was found by trial on the demo model.
+double group_worth(const ModelConfig& config) {
+  constexpr double kTimesBytes = 16;
+  const double rows = 2.0 * config.heads / config.kv_heads * config.head_dim;
+  return kTimesBytes * rows / (config.gated_mlp ? 3 : 2);
+}
+
+Result<Artifact> calibrate(const Workplace& place, const TextSplits& text) {
+  Display display;
+  const CalibrationProgress progress = std::ref(display);
+  auto layers = train(place, text, progress);
+  if (!layers) return tl::unexpected(layers.error());
+
+  const Trials trials = make_trials(*layers);
+  double worth = 1;
+  const auto few = text.choose.first(std::min(kTrialWindows, text.choose.size()));
+  Status done = with_artifact(place, trials.artifact, few, [&](const EvaluateArgs& args) {
+    worth = group_worth(args.model.config());
+    return weigh_by_trials(args, trials, progress, *layers);
+  });
+  if (!done) return tl::unexpected(done.error());
+
+  Artifact artifact =
+      make_levels(*layers, {place.options.target_recalls, worth, place.config.evaluation.heads});
+  const auto measure_on = [&](std::span<const TokenWindow> windows) {
+    return with_artifact(place, artifact, windows, [&](const EvaluateArgs& args) {
+      return measure_levels(args, progress, artifact);
+    });
+  };
+  if (done = measure_on(text.choose); !done) return tl::unexpected(done.error());
+  choose_default(place.options.quality_budget, artifact);
+  if (done = measure_on(text.measure); !done) return tl::unexpected(done.error());
+  explain_default(place.options.quality_budget, artifact);
+  return artifact;
 }
 
 void print_levels(const Artifact& artifact) {
@@ -117,8 +180,8 @@ Result<int> run_calibrate(const CommandLine& line) {
   const bool full = options->effort == CalibrationEffort::kFull;
   const auto windows = read_windows(config.text, *location, full ? kFullTokens : kQuickTokens);
   if (!windows) return tl::unexpected(windows.error());
-  if (windows->size() < kHeldOutShare)
-    return invalid("--text: too short: give at least " + std::to_string(kHeldOutShare) +
+  if (windows->size() < kFewestWindows)
+    return invalid("--text: too short: give at least " + std::to_string(kFewestWindows) +
                        " windows of " + std::to_string(kTextWindow) + " tokens",
                    "text");
   const auto fingerprint = model_fingerprint(location->directory);
@@ -126,17 +189,16 @@ Result<int> run_calibrate(const CommandLine& line) {
   const auto backend = make_backend(config.backend);
   if (!backend) return tl::unexpected(backend.error());
 
-  const Workplace place{config, *location, **backend};
-  auto artifact = train(place, *windows, *options);
+  const TextSplits text = split_text(*windows);
+  const SavedLayers saved(config.text.out_directory,
+                          layers_key(*fingerprint, *options, text.train_and_choose));
+  auto artifact = calibrate({config, *location, **backend, *options, saved}, text);
   if (!artifact) return tl::unexpected(artifact.error());
   artifact->fingerprint = *fingerprint;
   artifact->command = "dejavu calibrate " + non_default_options(line);
-  const std::size_t measured = std::min(kMeasuredWindows, windows->size() / kHeldOutShare);
-  const Status done = measure(place, std::span(*windows).last(measured), *artifact);
-  if (!done) return tl::unexpected(done.error());
-  recommend(options->quality_budget, *artifact);
-  if (Status saved = save_artifact(config.text.out_directory, *artifact); !saved)
-    return tl::unexpected(saved.error());
+  if (Status done = save_artifact(config.text.out_directory, *artifact); !done)
+    return tl::unexpected(done.error());
+  // saved.remove();
   print_levels(*artifact);
   return write_json_file(config.client.json_file, artifact_to_json(*artifact)).map([] {
     return 0;

@@ -35,6 +35,8 @@ Result<SparsityRuntime::Parts> runtime_parts(const Config& config, const ModelLo
   if (!fingerprint) return tl::unexpected(fingerprint.error());
   auto artifact = load_artifact(directory, *fingerprint);
   if (!artifact) return tl::unexpected(artifact.error());
+  if (!config.evaluation.heads)
+    for (LayerArtifact& layer : artifact->layers) layer.heads.reset();
   parts.artifact = *std::move(artifact);
   parts.artifact_directory = directory.string();
   return parts;

@@ -20,13 +20,6 @@ HostMatrix with_ones(const HostMatrix& x) {
   return out;
 }
 
-HostMatrix transposed(const HostMatrix& x) {
-  HostMatrix out(x.cols, x.rows);
-  for (std::size_t r = 0; r < x.rows; ++r)
-    for (std::size_t c = 0; c < x.cols; ++c) out.row(c)[r] = x.row(r)[c];
-  return out;
-}
-
 void accumulate(HostMatrix& sum, const HostMatrix& part) {
   if (sum.values.empty()) sum = HostMatrix(part.rows, part.cols);
   for (std::size_t i = 0; i < sum.values.size(); ++i) sum.values[i] += part.values[i];
@@ -65,6 +58,13 @@ void solve_column(const std::vector<double>& factor, std::size_t n, double* b) {
 
 }  // namespace
 
+HostMatrix transposed(const HostMatrix& x) {
+  HostMatrix out(x.cols, x.rows);
+  for (std::size_t r = 0; r < x.rows; ++r)
+    for (std::size_t c = 0; c < x.cols; ++c) out.row(c)[r] = x.row(r)[c];
+  return out;
+}
+
 HostMatrix multiply_transposed(const HostMatrix& a, const HostMatrix& b, Backend& backend) {
   assert(a.cols == b.cols);
   const auto place = [&backend](const HostMatrix& host, Buffer& buffer) {
@@ -87,6 +87,24 @@ HostMatrix multiply_transposed(const HostMatrix& a, const HostMatrix& b, Backend
   return download(out, backend);
 }
 
+HostMatrix solve_ridge(const HostMatrix& gram, const HostMatrix& moments, double ridge) {
+  const std::size_t n = gram.rows;
+  const std::vector<double> factor = cholesky(gram, ridge);
+  HostMatrix solution = transposed(moments);
+  parallel_rows(static_cast<std::int64_t>(solution.rows),
+                [&](std::int64_t begin, std::int64_t end) {
+                  std::vector<double> column(n);
+                  for (std::int64_t i = begin; i < end; ++i) {
+                    float* row = solution.row(static_cast<std::size_t>(i));
+                    std::copy_n(row, n, column.begin());
+                    solve_column(factor, n, column.data());
+                    std::transform(column.begin(), column.end(), row,
+                                   [](double value) { return static_cast<float>(value); });
+                  }
+                });
+  return solution;
+}
+
 void Ridge::add(const HostMatrix& x, const HostMatrix& y, Backend& backend) {
   const HostMatrix features = transposed(with_ones(x));
   accumulate(gram_, multiply_transposed(features, features, backend));
@@ -102,23 +120,17 @@ void Ridge::solve() {
   const double tokens = static_cast<double>(gram_.row(n - 1)[n - 1]);
   double trace = 0;
   for (std::size_t i = 0; i + 1 < n; ++i) trace += static_cast<double>(gram_.row(i)[i]);
-  const std::vector<double> factor = cholesky(gram_, kRidge * trace / static_cast<double>(n));
+  coefficients_ = solve_ridge(gram_, moments_, kRidge * trace / static_cast<double>(n));
   const HostMatrix moments = transposed(moments_);
-  coefficients_ = HostMatrix(moments.rows, n);
   deviations_.resize(moments.rows);
-  parallel_rows(static_cast<std::int64_t>(moments.rows), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<double> column(n);
-    for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-      std::copy_n(moments.row(i), n, column.begin());
-      solve_column(factor, n, column.data());
-      double explained = 0;
-      for (std::size_t k = 0; k < n; ++k)
-        explained += column[k] * static_cast<double>(moments.row(i)[k]);
-      std::copy_n(column.begin(), n, coefficients_.row(i));
-      const double rest = std::max(squares_[i] - explained, 1e-6 * squares_[i]);
-      deviations_[i] = static_cast<float>(std::sqrt(rest / tokens));
-    }
-  });
+  for (std::size_t i = 0; i < moments.rows; ++i) {
+    double explained = 0;
+    for (std::size_t k = 0; k < n; ++k)
+      explained +=
+          static_cast<double>(coefficients_.row(i)[k]) * static_cast<double>(moments.row(i)[k]);
+    const double rest = std::max(squares_[i] - explained, 1e-6 * squares_[i]);
+    deviations_[i] = static_cast<float>(std::sqrt(rest / tokens));
+  }
   gram_ = HostMatrix();
   moments_ = HostMatrix();
 }

@@ -8,6 +8,11 @@ namespace dejavu {
 // a b^T, computed by the backend. Both have the same number of columns.
 HostMatrix multiply_transposed(const HostMatrix& a, const HostMatrix& b, Backend& backend);
 
+// x in x (gram + ridge) = moments^T, a row for each target. gram [n][n] is positive definite with
+// `ridge` added to its diagonal; moments [n][targets].
+HostMatrix solve_ridge(const HostMatrix& gram, const HostMatrix& moments, double ridge);
+HostMatrix transposed(const HostMatrix& matrix);
+
 class Ridge {
  public:
   // x [T][features], y [T][targets]; the same widths in every call.

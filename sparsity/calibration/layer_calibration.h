@@ -11,7 +11,8 @@ namespace dejavu {
 
 struct PredictorOptions {
   int rank = 128;
-  bool train = true;  // else the start, with thresholds of its own
+  bool train = true;          // else the start, with thresholds of its own
+  std::int64_t held_out = 0;  // the last tokens: thresholds are chosen on them
   TrainingOptions training;
 };
 

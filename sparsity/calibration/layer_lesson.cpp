@@ -6,83 +6,122 @@
 namespace dejavu {
 namespace {
 
-UnitLesson empty_lesson(const LessonShape& shape, int units) {
-  UnitLesson lesson;
-  lesson.units = units;
-  lesson.labels.resize(static_cast<std::size_t>(shape.tokens * mask_words(units)));
-  lesson.costs.resize(static_cast<std::size_t>(shape.held_out * units));
-  return lesson;
+std::vector<float> download_bias(const float* bias, std::size_t size, Backend& backend) {
+  if (bias == nullptr) return std::vector<float>(size);
+  const auto width = static_cast<std::int64_t>(size);
+  return download({bias, DType::kF32, 1, width, width}, backend).values;
 }
 
-// The least cost in the smallest set that holds `share` of the sum; 0 when all are needed.
-float least_of_share(const std::vector<float>& costs, double share) {
-  std::vector<float> sorted = costs;
-  std::sort(sorted.begin(), sorted.end(), std::greater<>());
-  const double wanted = share * std::accumulate(sorted.begin(), sorted.end(), 0.0);
-  double held = 0;
-  for (const float cost : sorted) {
-    held += static_cast<double>(cost);
-    if (held >= wanted) return cost;
-  }
-  return 0;
+std::vector<float> row_squares(const HostMatrix& matrix) {
+  std::vector<float> squares;
+  for (std::size_t r = 0; r < matrix.rows; ++r)
+    squares.push_back(
+        std::inner_product(matrix.row(r), matrix.row(r) + matrix.cols, matrix.row(r), 0.0F));
+  return squares;
 }
 
 }  // namespace
 
 LayerLesson::LayerLesson(const LessonShape& shape)
-    : shape_(shape),
-      neurons_(empty_lesson(shape, shape.ffn)),
-      heads_(empty_lesson(shape, shape.groups)) {}
+    : shape_(shape), neurons_(shape.ffn), heads_(shape.groups) {
+  neurons_.reserve(shape.tokens);
+  heads_.reserve(shape.tokens);
+}
 
 void LayerLesson::look_at(const LayerContext& layer) {
   if (ready_) return;
   ready_ = true;
   const MlpWeights& mlp = layer.weights.mlp;
-  projection_ = download(mlp.gate.data == nullptr ? mlp.up : mlp.gate, layer.backend);
-  if (const float* weight = layer.weights.mlp_norm.weight; weight != nullptr) {
-    const auto width = static_cast<std::int64_t>(projection_.cols);
-    const HostMatrix scale = download({weight, DType::kF32, 1, width, width}, layer.backend);
-    for (std::size_t r = 0; r < projection_.rows; ++r)
-      for (std::size_t c = 0; c < projection_.cols; ++c) projection_.row(r)[c] *= scale.values[c];
+  const bool gated = mlp.gate.data != nullptr;
+  projection_.weight = download(gated ? mlp.gate : mlp.up, layer.backend);
+  projection_.bias =
+      download_bias(gated ? mlp.gate_bias : mlp.up_bias, projection_.weight.rows, layer.backend);
+  neuron_squares_ = row_squares(download(mlp.down, layer.backend));
+
+  const HostMatrix out = download(layer.weights.attention.out, layer.backend);
+  const std::size_t width = out.rows / static_cast<std::size_t>(shape_.groups);
+  const DType dtype = layer.workspace.context.dtype;
+  std::vector<std::byte> products(out.rows * width * dtype_size(dtype));
+  for (std::size_t r = 0; r < out.rows; ++r)
+    for (std::size_t i = 0; i < width; ++i)
+      store_element(products.data(), dtype, r * width + i,
+                    std::inner_product(out.row(r), out.row(r) + out.cols,
+                                       out.row(r / width * width + i), 0.0F));
+  auto memory = layer.backend.allocate(products.size());
+  auto turned = layer.backend.allocate(static_cast<std::size_t>(layer.workspace.context.rows) *
+                                       out.rows * sizeof(float));
+  if (!memory || !turned) return;  // heads then cost nothing, and all come out dense
+  head_products_ = std::move(*memory);
+  turned_heads_ = std::move(*turned);
+  layer.backend.upload(head_products_.data(), products.data(), products.size(), StreamId::kMain);
+  static_cast<void>(layer.backend.synchronize(StreamId::kMain));
+}
+
+// Marks the units that cost something, or, with a share, the smallest set that holds it.
+void LayerLesson::note(std::span<float> costs, double share, UnitLabels& labels) {
+  if (share < 1) {
+    sorted_.assign(costs.begin(), costs.end());
+    std::sort(sorted_.begin(), sorted_.end(), std::greater<>());
+    const double wanted = share * std::accumulate(sorted_.begin(), sorted_.end(), 0.0);
+    double held = 0;
+    std::size_t last = 0;
+    while (last < sorted_.size() && held < wanted) held += static_cast<double>(sorted_[last++]);
+    const float least = last == 0 ? 0.0F : sorted_[last - 1];
+    for (float& cost : costs)
+      if (cost < least) cost = 0;
   }
-  const HostMatrix down = download(mlp.down, layer.backend);
-  for (std::size_t r = 0; r < down.rows; ++r)
-    neuron_squares_.push_back(
-        std::inner_product(down.row(r), down.row(r) + down.cols, down.row(r), 0.0F));
-  out_ = download(layer.weights.attention.out, layer.backend);
+  labels.add(costs);
 }
 
-void LayerLesson::note(std::int64_t token, const std::vector<float>& costs, double share,
-                       UnitLesson& lesson) {
-  const float least = share < 1 ? least_of_share(costs, share) : 0;
-  std::uint32_t* labels = lesson.labels.data() + token * mask_words(lesson.units);
-  const std::int64_t held = token - (shape_.tokens - shape_.held_out);
-  for (int u = 0; u < lesson.units; ++u) {
-    const float cost = costs[static_cast<std::size_t>(u)];
-    if (cost <= 0 || cost < least) continue;
-    labels[u / 32] |= 1U << (u % 32);
-    if (held >= 0) lesson.costs[static_cast<std::size_t>(held * lesson.units + u)] = cost;
-  }
-}
-
-void LayerLesson::neurons(std::int64_t token, const float* activations) {
-  std::vector<float> costs(neuron_squares_.size());
-  for (std::size_t i = 0; i < costs.size(); ++i)
-    costs[i] = activations[i] * activations[i] * neuron_squares_[i];
-  note(token, costs, shape_.exact_zeros ? 1 : shape_.neuron_share, neurons_);
-}
-
-void LayerLesson::heads(std::int64_t token, const float* context) {
-  const std::size_t groups = static_cast<std::size_t>(shape_.groups);
-  const std::size_t width = out_.rows / groups;
-  std::vector<float> costs(groups), sum(out_.cols);
+// A group's squared norm after its rows O of the output projection is c O O^T c^T.
+void LayerLesson::heads_computed(const LayerContext& layer, int tokens) {
+  look_at(layer);
+  if (turned_heads_.data() == nullptr) return;
+  const Matrix context = first_rows(layer.workspace.context, tokens);
+  const auto groups = static_cast<std::size_t>(shape_.groups);
+  const auto width = static_cast<std::size_t>(context.cols) / groups;
+  const auto columns = static_cast<std::int64_t>(width);
+  const std::size_t element = dtype_size(context.dtype);
+  const Matrix turned{turned_heads_.data(), DType::kF32, tokens, context.cols, context.cols};
   for (std::size_t g = 0; g < groups; ++g) {
-    std::fill(sum.begin(), sum.end(), 0.0F);
-    for (std::size_t i = g * width; i < (g + 1) * width; ++i)
-      for (std::size_t c = 0; c < sum.size(); ++c) sum[c] += context[i] * out_.row(i)[c];
-    costs[g] = std::inner_product(sum.begin(), sum.end(), sum.begin(), 0.0F);
+    LinearArgs args;
+    args.x = {static_cast<const std::byte*>(context.data) + g * width * element, context.dtype,
+              tokens, columns, context.stride};
+    args.w = {head_products_.as<std::byte>() + g * width * width * element, context.dtype, columns,
+              columns, columns};
+    args.y = {turned_heads_.as<float>() + g * width, DType::kF32, tokens, columns, context.cols};
+    layer.backend.linear(args, StreamId::kMain);
   }
-  note(token, costs, shape_.head_share, heads_);
+  const HostMatrix before = download(context, layer.backend);
+  const HostMatrix after = download(turned, layer.backend);
+  std::vector<float> costs(groups);
+  for (std::size_t t = 0; t < before.rows; ++t) {
+    for (std::size_t g = 0; g < groups; ++g) {
+      const float* from = before.row(t) + g * width;
+      costs[g] =
+          std::max(0.0F, std::inner_product(from, from + width, after.row(t) + g * width, 0.0F));
+    }
+    note(costs, shape_.head_share, heads_);
+  }
+}
+
+void LayerLesson::mlp_input(const LayerContext& layer, int tokens) {
+  const auto width = static_cast<std::size_t>(layer.workspace.normed.cols);
+  const std::size_t held = mlp_inputs_.size() / width;
+  const std::size_t room = static_cast<std::size_t>(shape_.mlp_inputs) - held;
+  const auto rows = std::min(static_cast<std::int64_t>(room), std::int64_t{tokens});
+  if (rows == 0) return;
+  const HostMatrix normed = download(first_rows(layer.workspace.normed, rows), layer.backend);
+  for (const float value : normed.values) mlp_inputs_.push_back(float_to_bf16(value));
+}
+
+void LayerLesson::neurons_computed(const LayerContext& layer, int tokens) {
+  HostMatrix hidden = download(first_rows(layer.workspace.hidden, tokens), layer.backend);
+  for (std::size_t t = 0; t < hidden.rows; ++t) {
+    float* row = hidden.row(t);
+    for (std::size_t i = 0; i < hidden.cols; ++i) row[i] *= row[i] * neuron_squares_[i];
+    note({row, hidden.cols}, shape_.exact_zeros ? 1 : shape_.neuron_share, neurons_);
+  }
 }
 
 }  // namespace dejavu

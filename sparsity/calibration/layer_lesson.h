@@ -1,56 +1,60 @@
-// What one layer's predictors learn from and are judged by: labels of every token, and for the
-// tokens held out what leaving each unit out costs.
+// What one layer's predictors learn from and are judged by, gathered while text passes the layer.
 #pragma once
 
 #include <vector>
 
 #include "sparsity/calibration/layer_stream.h"
-#include "sparsity/calibration/training_set.h"
+#include "sparsity/calibration/unit_labels.h"
 
 namespace dejavu {
 
 struct LessonShape {
   std::int64_t tokens = 0;
-  std::int64_t held_out = 0;  // the last ones
   int ffn = 0;
   int groups = 0;
   bool exact_zeros = true;  // a neuron is active when its activation is not zero
   // Else, and for heads always: when it is in the smallest set that holds this share of the token's
   // squared norms of contributions.
   double neuron_share = 0.99;
-  double head_share = 0.95;
+  double head_share = 0.99;
+  // What the first of the tokens that are trained on show of the MLP's input.
+  std::int64_t mlp_inputs = 32768;
 };
 
-// Labels and costs of one kind of unit.
-struct UnitLesson {
-  int units = 0;
-  std::vector<std::uint32_t> labels;  // [tokens][mask_words(units)]
-  std::vector<float> costs;           // [held_out][units]; 0 where the unit is not active
+// The layer's first projection: pre-activations = weight x + bias, of the MLP's normalised input.
+struct FirstProjection {
+  HostMatrix weight;        // [ffn][d]
+  std::vector<float> bias;  // [ffn]
 };
 
-class LayerLesson final : public TokenSink {
+class LayerLesson final : public LayerSink {
  public:
   explicit LayerLesson(const LessonShape& shape);
 
-  void look_at(const LayerContext& layer) override;
-  void neurons(std::int64_t token, const float* activations) override;
-  void heads(std::int64_t token, const float* context) override;
+  void heads_computed(const LayerContext& layer, int tokens) override;
+  void mlp_input(const LayerContext& layer, int tokens) override;
+  void neurons_computed(const LayerContext& layer, int tokens) override;
 
-  const UnitLesson& neuron_lesson() const { return neurons_; }
-  const UnitLesson& head_lesson() const { return heads_; }
-  // The layer's first projection with its norm's weights: neurons' pre-activations from normalised
-  // residual streams, but for the attention between. [ffn][d]
-  const HostMatrix& first_projection() const { return projection_; }
+  const UnitLabels& neurons() const { return neurons_; }
+  const UnitLabels& heads() const { return heads_; }
+  const FirstProjection& first_projection() const { return projection_; }
+  // BF16 [at most LessonShape::mlp_inputs][d]: what the layer's first projection read.
+  const std::vector<std::uint16_t>& mlp_inputs() const { return mlp_inputs_; }
 
  private:
-  void note(std::int64_t token, const std::vector<float>& costs, double share, UnitLesson& lesson);
+  void look_at(const LayerContext& layer);
+  void note(std::span<float> costs, double share, UnitLabels& labels);
 
   LessonShape shape_;
   bool ready_ = false;
-  HostMatrix projection_;
+  FirstProjection projection_;
   std::vector<float> neuron_squares_;  // [ffn], of the rows of `down`
-  HostMatrix out_;                     // [H*D][d]
-  UnitLesson neurons_, heads_;
+  // A group's width W = heads / groups * D: products of its rows of the output projection.
+  Buffer head_products_;  // compute dtype [groups][W][W]
+  Buffer turned_heads_;   // F32 [tokens][H*D]: contexts times those
+  std::vector<std::uint16_t> mlp_inputs_;
+  UnitLabels neurons_, heads_;
+  std::vector<float> sorted_;
 };
 
 }  // namespace dejavu

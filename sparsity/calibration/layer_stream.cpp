@@ -27,29 +27,25 @@ void keep(const HostMatrix& rows, std::int64_t first, Streams& streams) {
                  streams.values.begin() + first * streams.width, float_to_bf16);
 }
 
-// Hands each token's activations on, and keeps the streams that enter the MLP block.
+// Keeps the streams that enter the MLP block, and shows the sink what is computed.
 class StreamProbe final : public LayerProbe {
  public:
-  StreamProbe(TokenSink& sink, Streams& middle) : sink_(sink), middle_(middle) {}
+  StreamProbe(LayerSink* sink, Streams& middle) : sink_(sink), middle_(middle) {}
   void next_window(std::int64_t first) { first_ = first; }
 
   void heads_computed(const LayerContext& layer, int tokens) override {
-    sink_.look_at(layer);
-    const HostMatrix context = download(first_rows(layer.workspace.context, tokens), layer.backend);
-    for (std::size_t t = 0; t < context.rows; ++t)
-      sink_.heads(first_ + static_cast<std::int64_t>(t), context.row(t));
+    if (sink_ != nullptr) sink_->heads_computed(layer, tokens);
   }
   void mlp_input(const LayerContext& layer, int tokens) override {
     keep(download(first_rows(layer.workspace.residual, tokens), layer.backend), first_, middle_);
+    if (sink_ != nullptr) sink_->mlp_input(layer, tokens);
   }
   void neurons_computed(const LayerContext& layer, int tokens) override {
-    const HostMatrix hidden = download(first_rows(layer.workspace.hidden, tokens), layer.backend);
-    for (std::size_t t = 0; t < hidden.rows; ++t)
-      sink_.neurons(first_ + static_cast<std::int64_t>(t), hidden.row(t));
+    if (sink_ != nullptr) sink_->neurons_computed(layer, tokens);
   }
 
  private:
-  TokenSink& sink_;
+  LayerSink* sink_;
   Streams& middle_;
   std::int64_t first_ = 0;
 };
@@ -87,7 +83,7 @@ Result<std::unique_ptr<LayerStream>> LayerStream::create(const Args& args) {
   return stream;
 }
 
-Result<Streams> LayerStream::run_layer(TokenSink& sink,
+Result<Streams> LayerStream::run_layer(LayerSink* sink,
                                        const std::function<void(int, int)>& progress) {
   Streams next = empty_streams(args_.model, args_.windows);
   Streams middle = next;

@@ -20,17 +20,16 @@ struct Streams {
   std::vector<std::uint16_t> normalized() const;
 };
 
-// Sees what a layer computes, token by token; tokens count through all windows.
-class TokenSink {
+// Sees what a layer computes, in calls as LayerProbe's; windows come in order.
+class LayerSink {
  public:
-  TokenSink() = default;
-  TokenSink(const TokenSink&) = delete;
-  TokenSink& operator=(const TokenSink&) = delete;
-  virtual ~TokenSink() = default;
-  // Before the tokens of each window.
-  virtual void look_at(const LayerContext& layer) = 0;
-  virtual void neurons(std::int64_t token, const float* activations) = 0;  // [ffn]
-  virtual void heads(std::int64_t token, const float* context) = 0;        // [H*D]
+  LayerSink() = default;
+  LayerSink(const LayerSink&) = delete;
+  LayerSink& operator=(const LayerSink&) = delete;
+  virtual ~LayerSink() = default;
+  virtual void heads_computed(const LayerContext& layer, int tokens) = 0;
+  virtual void mlp_input(const LayerContext& layer, int tokens) = 0;
+  virtual void neurons_computed(const LayerContext& layer, int tokens) = 0;
 };
 
 class LayerStream {
@@ -50,9 +49,9 @@ class LayerStream {
   // Those that entered the MLP block of the layer before; empty before layer 1.
   const Streams& before() const { return before_; }
 
-  // Runs the next layer: `sink` sees every token, then entering() and before() move on. The
-  // streams that entered this layer are returned.
-  Result<Streams> run_layer(TokenSink& sink, const std::function<void(int, int)>& progress);
+  // Runs the next layer: `sink` (null: nobody) sees every window, then entering() and before() move
+  // on. The streams that entered this layer are returned.
+  Result<Streams> run_layer(LayerSink* sink, const std::function<void(int, int)>& progress);
 
  private:
   explicit LayerStream(const Args& args) : args_(args) {}

@@ -1,5 +1,7 @@
 #include "sparsity/calibration/levels.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <limits>
 
@@ -7,28 +9,35 @@ namespace dejavu {
 namespace {
 
 // Above these a predictor costs more than it saves.
-constexpr double kDenseNeurons = 0.6;
+constexpr double kDenseNeurons = 0.85;
 constexpr double kDenseHeads = 0.9;
+// Missed by a trial: enough to show in the forecasts, little enough to stay near proportion.
+constexpr double kNeuronsMissed = 0.02, kHeadsMissed = 0.05;
+constexpr std::size_t kMostHeadTrials = 64;
+constexpr double kLeastCost = 1e-30;
+constexpr int kBisections = 40;
+constexpr double kCheapest = 1e-12, kDearest = 1;
 
-SetFigures figures_of(const ThresholdChoice& choice) {
-  SetFigures figures;
-  figures.dense = false;
-  figures.density = choice.density;
-  figures.recall = choice.recall;
-  figures.union_density = union_densities(choice.kept);
-  return figures;
-}
+constexpr float kAlwaysIn = -std::numeric_limits<float>::infinity();
 
-SetFigures add_level(const ThresholdChoice& choice, double dense_above, PredictorWeights& weights) {
-  const bool dense = choice.density > dense_above;
-  if (dense) {
-    weights.thresholds.insert(weights.thresholds.end(), choice.thresholds.size(),
-                              -std::numeric_limits<float>::infinity());
-    return {};
+// What one level makes of one kind of unit of one layer; none: dense.
+using SetChoice = std::optional<ThresholdChoice>;
+
+void add_level(const SetChoice& choice, std::optional<PredictorWeights>& weights,
+               std::vector<SetFigures>& figures) {
+  SetFigures& set = figures.emplace_back();
+  if (!weights) return;
+  if (!choice) {
+    weights->thresholds.insert(weights->thresholds.end(), static_cast<std::size_t>(weights->units),
+                               kAlwaysIn);
+    return;
   }
-  weights.thresholds.insert(weights.thresholds.end(), choice.thresholds.begin(),
-                            choice.thresholds.end());
-  return figures_of(choice);
+  weights->thresholds.insert(weights->thresholds.end(), choice->thresholds.begin(),
+                             choice->thresholds.end());
+  set.dense = false;
+  set.density = choice->density;
+  set.recall = choice->recall;
+  set.union_density = union_densities(choice->kept);
 }
 
 double mean_density(const std::vector<SetFigures>& sets) {
@@ -39,9 +48,61 @@ double mean_density(const std::vector<SetFigures>& sets) {
 
 bool always_dense(const std::vector<LevelFigures>& levels, std::size_t layer,
                   std::vector<SetFigures> LevelFigures::*sets) {
-  for (const LevelFigures& level : levels)
-    if (!(level.*sets)[layer].dense) return false;
-  return true;
+  return std::all_of(levels.begin(), levels.end(),
+                     [&](const LevelFigures& level) { return (level.*sets)[layer].dense; });
+}
+
+Artifact without_levels(std::span<const CalibratedLayer> layers) {
+  Artifact artifact;
+  for (const CalibratedLayer& layer : layers) {
+    LayerArtifact& made = artifact.layers.emplace_back();
+    made.mlp = layer.neurons.weights;
+    if (layer.heads) made.heads = layer.heads->weights;
+  }
+  return artifact;
+}
+
+// Sparse enough to pay, or dense.
+SetChoice worthwhile(ThresholdChoice choice, double dense_above) {
+  if (choice.density > dense_above) return {};
+  return choice;
+}
+
+struct LevelChoice {
+  std::vector<SetChoice> neurons, heads;
+  double recall = 0;  // of neurons, mean over layers
+};
+
+LevelChoice choose_level(std::span<const CalibratedLayer> layers, double price,
+                         const LevelOptions& options) {
+  LevelChoice level;
+  for (const CalibratedLayer& layer : layers) {
+    level.neurons.push_back(worthwhile(layer.neurons.curves.choose_worth(price), kDenseNeurons));
+    const SetChoice& neurons = level.neurons.back();
+    level.recall += (neurons ? neurons->recall : 1) / static_cast<double>(layers.size());
+    SetChoice& heads = level.heads.emplace_back();
+    if (!layer.heads || !options.heads) continue;
+    heads = worthwhile(layer.heads->curves.choose_worth(price * options.group_worth), kDenseHeads);
+  }
+  return level;
+}
+
+// The choice at the highest price with which enough is still found.
+LevelChoice dearest_level(std::span<const CalibratedLayer> layers, double target,
+                          const LevelOptions& options) {
+  double low = std::log(kCheapest), high = std::log(kDearest);
+  LevelChoice best = choose_level(layers, kCheapest, options);
+  for (int i = 0; i < kBisections; ++i) {
+    const double middle = (low + high) / 2;
+    LevelChoice choice = choose_level(layers, std::exp(middle), options);
+    if (choice.recall >= target) {
+      low = middle;
+      best = std::move(choice);
+    } else {
+      high = middle;
+    }
+  }
+  return best;
 }
 
 std::string percent(double share, int digits) {
@@ -52,29 +113,18 @@ std::string percent(double share, int digits) {
 
 }  // namespace
 
-Artifact make_levels(std::span<const CalibratedLayer> layers, const CalibrationOptions& options) {
-  Artifact artifact;
-  for (const CalibratedLayer& layer : layers) {
-    LayerArtifact made;
-    made.mlp = layer.neurons.weights;
-    if (layer.heads) made.heads = layer.heads->weights;
-    artifact.layers.push_back(std::move(made));
-  }
+Artifact make_levels(std::span<const CalibratedLayer> layers, const LevelOptions& options) {
+  Artifact artifact = without_levels(layers);
   for (const double target : options.target_recalls) {
-    LevelFigures level;
+    const LevelChoice choice = dearest_level(layers, target, options);
+    LevelFigures& level = artifact.lookahead_levels.emplace_back();
     level.target_recall = target;
     for (std::size_t l = 0; l < layers.size(); ++l) {
-      LayerArtifact& made = artifact.layers[l];
-      level.mlp.push_back(
-          add_level(layers[l].neurons.curves.choose_for_recall(target), kDenseNeurons, *made.mlp));
-      level.heads.push_back(made.heads
-                                ? add_level(layers[l].heads->curves.choose_for_missed(1 - target),
-                                            kDenseHeads, *made.heads)
-                                : SetFigures{});
+      add_level(choice.neurons[l], artifact.layers[l].mlp, level.mlp);
+      add_level(choice.heads[l], artifact.layers[l].heads, level.heads);
     }
     level.mlp_density = mean_density(level.mlp);
     level.head_density = mean_density(level.heads);
-    artifact.lookahead_levels.push_back(std::move(level));
   }
   for (std::size_t l = 0; l < layers.size(); ++l) {
     if (always_dense(artifact.lookahead_levels, l, &LevelFigures::mlp))
@@ -85,24 +135,96 @@ Artifact make_levels(std::span<const CalibratedLayer> layers, const CalibrationO
   return artifact;
 }
 
-void recommend(double quality_budget, Artifact& artifact) {
+namespace {
+
+// A level at which one layer leaves out what `choice` says, and everything else is dense.
+void add_trial(const TrialLevel& trial, const ThresholdChoice& choice, Artifact& artifact) {
+  LevelFigures& level = artifact.lookahead_levels.emplace_back();
+  for (std::size_t l = 0; l < artifact.layers.size(); ++l) {
+    const SetChoice here = l == trial.layer ? SetChoice(choice) : SetChoice();
+    add_level(trial.heads ? SetChoice() : here, artifact.layers[l].mlp, level.mlp);
+    add_level(trial.heads ? here : SetChoice(), artifact.layers[l].heads, level.heads);
+  }
+}
+
+// Group `group` alone as `choice` says, the others always in.
+ThresholdChoice for_group(const ThresholdChoice& choice, int group, int groups) {
+  ThresholdChoice all = choice;
+  all.thresholds.assign(static_cast<std::size_t>(groups), kAlwaysIn);
+  all.thresholds[static_cast<std::size_t>(group)] = choice.thresholds.front();
+  all.kept.assign(static_cast<std::size_t>(groups), 1.0F);
+  all.kept[static_cast<std::size_t>(group)] = choice.kept.front();
+  return all;
+}
+
+}  // namespace
+
+Trials make_trials(std::span<const CalibratedLayer> layers) {
+  Trials trials;
+  trials.artifact = without_levels(layers);
+  const auto add = [&trials](TrialLevel trial, const ScoreCurves& curves,
+                             const ThresholdChoice& choice, const ThresholdChoice& sets) {
+    trial.missed_cost = choice.missed * curves.mean_cost();
+    trials.levels.push_back(trial);
+    add_trial(trial, sets, trials.artifact);
+  };
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    const ScoreCurves& curves = layers[l].neurons.curves;
+    const ThresholdChoice choice = curves.choose_for_missed(kNeuronsMissed);
+    add({l, false, -1, 0}, curves, choice, choice);
+  }
+  for (std::size_t l = 0; l < layers.size(); ++l) {
+    if (!layers[l].heads) continue;
+    const ScoreCurves& curves = layers[l].heads->curves;
+    const int groups = layers[l].heads->weights.units;
+    if (layers.size() * static_cast<std::size_t>(groups) > kMostHeadTrials) {
+      const ThresholdChoice choice = curves.choose_for_missed(kHeadsMissed);
+      add({l, true, -1, 0}, curves, choice, choice);
+      continue;
+    }
+    for (int group = 0; group < groups; ++group) {
+      const ScoreCurves alone = curves.of_unit(group);
+      const ThresholdChoice choice = alone.choose_for_missed(kHeadsMissed);
+      add({l, true, group, 0}, alone, choice, for_group(choice, group, groups));
+    }
+  }
+  return trials;
+}
+
+void weigh_costs(const Trials& trials, std::span<const double> kl,
+                 std::span<CalibratedLayer> layers) {
+  for (std::size_t i = 0; i < trials.levels.size(); ++i) {
+    const TrialLevel& trial = trials.levels[i];
+    CalibratedLayer& layer = layers[trial.layer];
+    CalibratedPredictor& predictor = trial.heads ? *layer.heads : layer.neurons;
+    const double by = std::max(kl[i], kLeastCost) / std::max(trial.missed_cost, kLeastCost);
+    const int first = std::max(trial.group, 0);
+    const int last = trial.group < 0 ? predictor.weights.units : trial.group + 1;
+    for (int unit = first; unit < last; ++unit) predictor.curves.scale_costs(unit, by);
+  }
+}
+
+void choose_default(double quality_budget, Artifact& artifact) {
   artifact.default_lookahead_level = -1;
+  artifact.recommended = SparsityMode::kDense;
   double best = 1;
   for (std::size_t i = 0; i < artifact.lookahead_levels.size(); ++i) {
     const LevelFigures& level = artifact.lookahead_levels[i];
     if (level.perplexity_rise > quality_budget || level.mlp_density >= best) continue;
     best = level.mlp_density;
     artifact.default_lookahead_level = static_cast<int>(i);
+    artifact.recommended = SparsityMode::kLookahead;
   }
+}
+
+void explain_default(double quality_budget, Artifact& artifact) {
   if (artifact.default_lookahead_level < 0) {
-    artifact.recommended = SparsityMode::kDense;
     artifact.reason = "no level keeps the perplexity within " + percent(quality_budget, 1) +
                       " of the dense model's while leaving neurons out: it is served dense";
     return;
   }
   const LevelFigures& level =
       artifact.lookahead_levels[static_cast<std::size_t>(artifact.default_lookahead_level)];
-  artifact.recommended = SparsityMode::kLookahead;
   artifact.reason = percent(level.mlp_density, 0) + " of the neurons and " +
                     percent(level.head_density, 0) + " of the heads cost " +
                     percent(level.perplexity_rise, 2) + " perplexity and keep the next token at " +

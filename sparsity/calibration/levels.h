@@ -13,13 +13,41 @@ struct CalibratedLayer {
   std::optional<CalibratedPredictor> heads;  // none: layer 0
 };
 
-// Thresholds and their figures for every target recall, from the tokens held out: a level's neurons
-// are found again with the target recall in each layer, and its heads miss at most as large a share
-// of their squared norms as of neurons. A layer that hardly saves anything is dense. Perplexity and
-// agreement are still to be measured.
-Artifact make_levels(std::span<const CalibratedLayer> layers, const CalibrationOptions& options);
+struct LevelOptions {
+  std::vector<double> target_recalls;
+  double group_worth = 1;  // of leaving a group of heads out, in neurons
+  bool heads = true;       // else all heads are always in
+};
 
-// Sets the default level, the cheapest one within the budget, and what `auto` does and why.
-void recommend(double quality_budget, Artifact& artifact);
+// Thresholds and their figures for every target recall, from the tokens that thresholds are chosen
+// on. One price holds for all of a level: a unit is in a token's set where what leaving it out
+// would expectedly cost is worth the reads. The price is the highest at which the layers find, on
+// average, the target share of their active neurons. A layer that hardly saves anything is dense.
+// Perplexity and agreement are still to be measured.
+Artifact make_levels(std::span<const CalibratedLayer> layers, const LevelOptions& options);
+
+// One level for each thing that can be left out, and nothing else with it: the neurons of each
+// layer, then each group of heads, or all of a layer's together where a model has many.
+struct TrialLevel {
+  std::size_t layer = 0;
+  bool heads = false;
+  int group = -1;          // -1: all
+  double missed_cost = 0;  // a token
+};
+struct Trials {
+  Artifact artifact;
+  std::vector<TrialLevel> levels;
+};
+Trials make_trials(std::span<const CalibratedLayer> layers);
+
+// Costs so far compare units of one kind and layer. With how far each trial moved the model's
+// forecasts (KL from the dense model's, nats a token) they become expected KL, for all alike.
+void weigh_costs(const Trials& trials, std::span<const double> kl,
+                 std::span<CalibratedLayer> layers);
+
+// Sets the default level, the cheapest one within the budget, and what `auto` does.
+void choose_default(double quality_budget, Artifact& artifact);
+// Why, in one sentence with the level's figures.
+void explain_default(double quality_budget, Artifact& artifact);
 
 }  // namespace dejavu

@@ -79,19 +79,9 @@ std::span<const float> PredictorProducts::forward(std::span<const std::uint16_t>
   const Matrix x = matrix(kInputs, DType::kBF16, tokens_, input_);
   Matrix low = x;
   if (bottleneck_) {
-    backend_->linear({x,
-                      matrix(kDown, DType::kBF16, rank_, input_),
-                      nullptr,
-                      matrix(kLow, DType::kF32, tokens_, rank_),
-                      {},
-                      0},
+    low = matrix(kLow, DType::kBF16, tokens_, rank_);
+    backend_->linear({x, matrix(kDown, DType::kBF16, rank_, input_), nullptr, low, {}, 0},
                      StreamId::kMain);
-    download(kLow, low_, tokens_ * rank_);
-    upload_half(kLowHalf, low_);
-    low = matrix(kLowHalf, DType::kBF16, tokens_, rank_);
-  } else {
-    low_.resize(inputs.size());
-    std::transform(inputs.begin(), inputs.end(), low_.begin(), bf16_to_float);
   }
   backend_->linear({low,
                     matrix(kUp, DType::kBF16, units_, rank_),
@@ -109,7 +99,7 @@ PredictorProducts::Gradient PredictorProducts::backward(
   backend_->upload(parts_[kSlopeTurned].data(), slope_transposed.data(),
                    slope_transposed.size_bytes(), StreamId::kMain);
   // up: slope^T low
-  const Matrix low = bottleneck_ ? matrix(kLowHalf, DType::kBF16, tokens_, rank_)
+  const Matrix low = bottleneck_ ? matrix(kLow, DType::kBF16, tokens_, rank_)
                                  : matrix(kInputs, DType::kBF16, tokens_, rank_);
   ProjectArgs up;
   up.x = matrix(kSlopeTurned, DType::kBF16, units_, tokens_);

@@ -34,7 +34,6 @@ class PredictorProducts {
     kDown,
     kUp,
     kLow,
-    kLowHalf,
     kScores,
     kSlope,
     kSlopeTurned,
@@ -56,7 +55,7 @@ class PredictorProducts {
   Backend* backend_;
   std::int64_t tokens_ = 0;
   std::vector<Buffer> parts_;
-  std::vector<float> scores_, low_, low_slope_, down_gradient_, up_gradient_;
+  std::vector<float> scores_, low_slope_, down_gradient_, up_gradient_;
 };
 
 }  // namespace dejavu

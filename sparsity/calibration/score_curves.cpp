@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 namespace dejavu {
 namespace {
@@ -12,39 +13,65 @@ constexpr double kCheapest = 1e-12, kDearest = 1;
 
 }  // namespace
 
-ScoreCurves::ScoreCurves(int units)
-    : units_(units), bins_(static_cast<std::size_t>(units) * kBins) {}
+ScoreCurves::ScoreCurves(int units) : units_(units) {
+  const auto bins = static_cast<std::size_t>(units) * kBins;
+  counts_.all.resize(bins);
+  counts_.active.resize(bins);
+  counts_.cost.resize(bins);
+}
 
 void ScoreCurves::add(const float* scores, const float* costs) {
-  ++tokens_;
+  ++counts_.tokens;
   for (int u = 0; u < units_; ++u) {
     const float place = (scores[u] - kLow) / (kHigh - kLow) * kBins;
     const int index = static_cast<int>(std::clamp(place, 0.0F, kBins - 1.0F));
-    Bin& bin = bins_[static_cast<std::size_t>(u * kBins + index)];
-    bin.all += 1;
+    const auto bin = static_cast<std::size_t>(u * kBins + index);
+    counts_.all[bin] += 1;
     if (costs[u] <= 0) continue;
-    bin.active += 1;
-    bin.cost += static_cast<double>(costs[u]);
-    active_ += 1;
-    cost_ += static_cast<double>(costs[u]);
+    counts_.active[bin] += 1;
+    counts_.cost[bin] += static_cast<double>(costs[u]);
   }
 }
 
+ScoreCurves ScoreCurves::of_unit(int unit) const {
+  const auto slice = [unit](const auto& values) {
+    const auto first = values.begin() + std::ptrdiff_t{unit} * kBins;
+    return std::decay_t<decltype(values)>(first, first + kBins);
+  };
+  return {1, {slice(counts_.all), slice(counts_.active), slice(counts_.cost), counts_.tokens}};
+}
+
+double ScoreCurves::mean_cost() const {
+  return std::accumulate(counts_.cost.begin(), counts_.cost.end(), 0.0) /
+         static_cast<double>(std::max<std::int64_t>(counts_.tokens, 1));
+}
+
+void ScoreCurves::scale_costs(int unit, double by) {
+  const auto first = counts_.cost.begin() + std::ptrdiff_t{unit} * kBins;
+  std::for_each(first, first + kBins, [by](double& cost) { cost *= by; });
+}
+
 ThresholdChoice ScoreCurves::choose(double price) const {
+  return choose_worth(price * mean_cost());
+}
+
+ThresholdChoice ScoreCurves::choose_worth(double worth) const {
   ThresholdChoice choice;
-  const double tokens = static_cast<double>(std::max<std::int64_t>(tokens_, 1));
-  const double worth = price * cost_ / tokens;  // cost at which one token's unit pays
+  const double tokens = static_cast<double>(std::max<std::int64_t>(counts_.tokens, 1));
+  const double all_active = std::accumulate(counts_.active.begin(), counts_.active.end(), 0.0);
+  const double all_cost = std::accumulate(counts_.cost.begin(), counts_.cost.end(), 0.0);
   double kept_all = 0, missed_active = 0, missed_cost = 0;
   for (int u = 0; u < units_; ++u) {
-    const Bin* bins = bins_.data() + static_cast<std::size_t>(u) * kBins;
+    const auto first = static_cast<std::size_t>(u) * kBins;
     // Leaving out the bins below an edge saves their reads and misses their costs.
     double saved = 0, best = 0, left_out = 0, active = 0, cost = 0;
     double best_left = 0, best_active = 0, best_cost = 0;
     int cut = 0;
     for (int b = 0; b < kBins; ++b) {
-      left_out += static_cast<double>(bins[b].all);
-      active += static_cast<double>(bins[b].active);
-      cost += bins[b].cost;
+      const std::size_t bin = first + static_cast<std::size_t>(b);
+      left_out += static_cast<double>(counts_.all[bin]);
+      active += static_cast<double>(counts_.active[bin]);
+      cost += counts_.cost[bin];
       saved = left_out * worth - cost;
       if (saved < best || left_out == best_left) continue;
       best = saved;
@@ -63,8 +90,8 @@ ThresholdChoice ScoreCurves::choose(double price) const {
     missed_cost += best_cost;
   }
   choice.density = kept_all / (tokens * units_);
-  choice.recall = active_ > 0 ? 1 - missed_active / active_ : 1;
-  choice.missed = cost_ > 0 ? missed_cost / cost_ : 0;
+  choice.recall = all_active > 0 ? 1 - missed_active / all_active : 1;
+  choice.missed = all_cost > 0 ? missed_cost / all_cost : 0;
   return choice;
 }
 
@@ -95,7 +122,8 @@ ThresholdChoice ScoreCurves::choose_for_missed(double share) const {
 }
 
 double ScoreCurves::active_share() const {
-  return active_ / (static_cast<double>(std::max<std::int64_t>(tokens_, 1)) * units_);
+  const double active = std::accumulate(counts_.active.begin(), counts_.active.end(), 0.0);
+  return active / (static_cast<double>(std::max<std::int64_t>(counts_.tokens, 1)) * units_);
 }
 
 std::array<double, kUnionBatches.size()> union_densities(const std::vector<float>& kept) {

@@ -20,7 +20,15 @@ struct ThresholdChoice {
 
 class ScoreCurves {
  public:
+  // Of every unit and bin of scores: tokens there, those in which the unit is active, their costs.
+  struct Counts {
+    std::vector<float> all, active;  // [units][bins]
+    std::vector<double> cost;
+    std::int64_t tokens = 0;
+  };
   explicit ScoreCurves(int units);
+  // What another one had counted.
+  ScoreCurves(int units, Counts counts) : units_(units), counts_(std::move(counts)) {}
 
   // One token: `scores` and `costs` [units]; a cost is what leaving the unit out does to the
   // residual stream (squared norm of its contribution), 0 where it is not active.
@@ -29,14 +37,21 @@ class ScoreCurves {
   // Keeps a unit at a score while the expected cost of leaving it out, as a share of what a token's
   // active units cost together, is at least `price`: the cheapest set for what it misses.
   ThresholdChoice choose(double price) const;
+  // Likewise, while that cost is at least `worth`.
+  ThresholdChoice choose_worth(double worth) const;
   // The highest price at which recall is still `target`; cheaper by the same rule.
   ThresholdChoice choose_for_recall(double target) const;
-
   // Likewise, while at most `share` of the costs is missed.
   ThresholdChoice choose_for_missed(double share) const;
 
   double active_share() const;
-  std::int64_t tokens() const { return tokens_; }
+  // Of one unit alone.
+  ScoreCurves of_unit(int unit) const;
+  // What a token's active units cost together, on average.
+  double mean_cost() const;
+  // Changes the measure of one unit's costs.
+  void scale_costs(int unit, double by);
+  const Counts& counts() const { return counts_; }
 
  private:
   template <class Good>
@@ -44,16 +59,10 @@ class ScoreCurves {
 
   static constexpr int kBins = 160;
   static constexpr float kLow = -20, kHigh = 12;
-  struct Bin {
-    float all = 0, active = 0;
-    double cost = 0;
-  };
   static float edge(int bin) { return kLow + (kHigh - kLow) * static_cast<float>(bin) / kBins; }
 
   int units_;
-  std::int64_t tokens_ = 0;
-  double active_ = 0, cost_ = 0;
-  std::vector<Bin> bins_;  // [units][kBins]
+  Counts counts_;
 };
 
 // Expected share of units in any of `batch` independent tokens' sets, for each of kUnionBatches.

@@ -1,12 +1,12 @@
 #include "sparsity/calibration/trainer.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 #include <random>
 
 #include "engine/model/parallel.h"
-#include "engine/sample/exp.h"
 #include "sparsity/calibration/predictor_products.h"
 
 namespace dejavu {
@@ -16,16 +16,28 @@ constexpr int kCheckTokens = 2048;
 constexpr double kDensityFactor = 2;  // density at which recall is compared, in shares of active
 constexpr int kBins = 4096;
 constexpr float kLargestScore = 32;
-constexpr float kHeaviest = 64;  // of an active unit's weight against one that is not
+// All active units together weigh so many times what all units do.
+constexpr float kActiveWeight = 2;
+constexpr float kHeaviest = 8;  // active unit, in means
 
-bool bit(const std::uint32_t* words, std::int64_t unit) {
-  return (words[unit / 32] >> (unit % 32) & 1U) != 0;
-}
+// The logistic function at 1/64 steps; beyond them it is flat in 16 bits.
+class Logistic {
+ public:
+  Logistic() {
+    for (std::size_t i = 0; i < values_.size(); ++i) {
+      const double x = (static_cast<double>(i) + 0.5) / kSteps - kRange;
+      values_[i] = static_cast<float>(1 / (1 + std::exp(-x)));
+    }
+  }
+  float operator()(float x) const {
+    const float place = (std::clamp(x, -kRange, kRange - 1 / kSteps) + kRange) * kSteps;
+    return values_[static_cast<std::size_t>(static_cast<int>(place))];
+  }
 
-float sigmoid(float x) {
-  const float e = exp_nonpositive(-std::abs(x));
-  return (x >= 0 ? 1.0F : e) / (1.0F + e);
-}
+ private:
+  static constexpr float kRange = 16, kSteps = 64;
+  std::array<float, static_cast<std::size_t>(2 * kRange * kSteps)> values_{};
+};
 
 // Decoupled weight decay (Loshchilov and Hutter 2019).
 class AdamW {
@@ -68,7 +80,7 @@ class Trainer {
   Result<TrainingResult> run(const TrainingProgress& progress) {
     auto products = PredictorProducts::create(predictor_, options_.batch, backend_);
     if (!products) return tl::unexpected(products.error());
-    count_active();
+    weigh_active();
     TrainingResult best{predictor_, 0, 0, density_, 0};
     auto first = held_out_recall();
     if (!first) return tl::unexpected(first.error());
@@ -91,41 +103,58 @@ class Trainer {
   }
 
  private:
-  void count_active() {
-    std::int64_t active = 0;
+  // Active units weigh by the root of what they cost: what is lost matters more than how often.
+  void weigh_active() {
+    std::array<std::int64_t, 256> count{};
     for (std::int64_t t = 0; t < set_.trained(); ++t)
-      for (int w = 0; w < mask_words(set_.units); ++w)
-        active += __builtin_popcount(set_.label_row(t)[w]);
-    const double share = static_cast<double>(std::max<std::int64_t>(active, 1)) /
-                         (static_cast<double>(set_.trained()) * set_.units);
-    active_weight_ = std::clamp(static_cast<float>((1 - share) / share), 1 / kHeaviest, kHeaviest);
+      set_.labels.for_active(t, [&count](int, std::uint8_t code) { ++count[code]; });
+    double active = 0, sum = 0;
+    for (std::size_t code = 0; code < count.size(); ++code) {
+      active += static_cast<double>(count[code]);
+      sum += static_cast<double>(count[code]) *
+             static_cast<double>(UnitLabels::weight(static_cast<std::uint8_t>(code)));
+    }
+    const double all = static_cast<double>(set_.trained()) * set_.units;
+    const double mean = active > 0 ? sum / active : 1;
+    const double share = std::max(active, 1.0) / all;
     density_ = std::min(kDensityFactor * share, (1 + share) / 2);
+    for (std::size_t code = 0; code < weights_.size(); ++code) {
+      const float relative =
+          UnitLabels::weight(static_cast<std::uint8_t>(code)) / static_cast<float>(mean);
+      weights_[code] = std::min(relative, kHeaviest) * kActiveWeight / static_cast<float>(share);
+    }
+    weights_[0] = 0;  // not active
   }
 
-  // Share of the held-out tokens' active units among the best scores, as many as density_ says.
+  // Share of the weight of the held-out tokens' active units that is among the best scores, as
+  // many as density_ says.
   Result<double> held_out_recall() {
     const std::int64_t tokens = std::min<std::int64_t>(set_.held_out, kCheckTokens);
-    const auto scores = predictor_scores(predictor_, set_, set_.tokens - tokens, tokens, backend_);
+    const std::int64_t first = set_.trained();
+    const auto scores = predictor_scores(predictor_, set_, first, tokens, backend_);
     if (!scores) return tl::unexpected(scores.error());
-    std::vector<std::int64_t> all(kBins), active(kBins);
+    const auto bin_of = [](float score) {
+      const float place = (score / kLargestScore + 1) * (kBins / 2);
+      return static_cast<std::size_t>(std::clamp(place, 0.0F, kBins - 1.0F));
+    };
+    std::vector<std::int64_t> all(kBins);
+    std::vector<double> active(kBins);
+    for (const float score : *scores) ++all[bin_of(score)];
     for (std::int64_t t = 0; t < tokens; ++t) {
-      const std::uint32_t* labels = set_.label_row(set_.tokens - tokens + t);
-      for (int u = 0; u < set_.units; ++u) {
-        const float score = (*scores)[static_cast<std::size_t>(t * set_.units + u)];
-        const float place = (score / kLargestScore + 1) * (kBins / 2);
-        const auto bin = static_cast<std::size_t>(std::clamp(place, 0.0F, kBins - 1.0F));
-        ++all[bin];
-        if (bit(labels, u)) ++active[bin];
-      }
+      const float* row = scores->data() + t * set_.units;
+      set_.labels.for_active(first + t, [&](int unit, std::uint8_t code) {
+        active[bin_of(row[unit])] += static_cast<double>(weights_[code]);
+      });
     }
-    const std::int64_t total = std::accumulate(active.begin(), active.end(), std::int64_t{0});
+    const double total = std::accumulate(active.begin(), active.end(), 0.0);
     const double room = density_ * static_cast<double>(tokens * set_.units);
-    std::int64_t taken = 0, found = 0;
+    std::int64_t taken = 0;
+    double found = 0;
     for (std::size_t bin = kBins; bin-- > 0 && static_cast<double>(taken + all[bin]) <= room;) {
       taken += all[bin];
       found += active[bin];
     }
-    return total == 0 ? 1.0 : static_cast<double>(found) / static_cast<double>(total);
+    return total > 0 ? found / total : 1.0;
   }
 
   void train_batch(PredictorProducts& products, int step) {
@@ -147,46 +176,70 @@ class Trainer {
     for (std::int64_t& token : tokens_)
       token = static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(set_.trained()));
     inputs_.resize(batch * static_cast<std::size_t>(set_.input));
-    for (std::size_t i = 0; i < batch; ++i)
+    codes_.assign(batch * static_cast<std::size_t>(set_.units), 0);
+    for (std::size_t i = 0; i < batch; ++i) {
       std::copy_n(set_.input_row(tokens_[i]), set_.input,
                   inputs_.begin() + static_cast<std::ptrdiff_t>(i) * set_.input);
+      std::uint8_t* codes = codes_.data() + i * static_cast<std::size_t>(set_.units);
+      set_.labels.for_active(tokens_[i],
+                             [codes](int unit, std::uint8_t code) { codes[unit] = code; });
+    }
   }
 
-  // The loss's derivative by each score, both ways round, and by each bias; a word of units at a
-  // time, so that additions keep their order on any number of threads.
+  // The loss's derivative by each score, both ways round, and by each bias: every unit may cost 1
+  // by being in the set, an active one its weight by being out. A word of units at a time, so that
+  // additions keep their order on any number of threads, and in square blocks.
   void slopes(std::span<const float> scores) {
     const std::size_t batch = tokens_.size();
     const auto units = static_cast<std::size_t>(set_.units);
     slope_.resize(batch * units);
     turned_.resize(batch * units);
     bias_gradient_.assign(units, 0.0F);
-    const float scale =
-        1 / (static_cast<float>(batch) * static_cast<float>(std::min(1.0, density_)));
+    scale_ = 1 / static_cast<float>(batch);
     parallel_rows(mask_words(set_.units), [&](std::int64_t begin, std::int64_t end) {
-      const std::size_t first = static_cast<std::size_t>(begin) * 32;
-      const std::size_t last = std::min(units, static_cast<std::size_t>(end) * 32);
-      for (std::size_t t = 0; t < batch; ++t) {
-        const std::uint32_t* labels = set_.label_row(tokens_[t]);
-        for (std::size_t u = first; u < last; ++u) {
-          const float p = sigmoid(scores[t * units + u] + predictor_.bias[u]);
-          const float active = bit(labels, static_cast<std::int64_t>(u)) ? 1.0F : 0.0F;
-          const float slope = scale * (p - active) * (1 + active * (active_weight_ - 1));
-          bias_gradient_[u] += slope;
-          slope_[t * units + u] = turned_[u * batch + t] = float_to_bf16(slope);
-        }
-      }
+      for (std::int64_t word = begin; word < end; ++word)
+        for (std::size_t first = 0; first < batch; first += kBlock)
+          slope_block(scores, static_cast<std::size_t>(word), first);
     });
   }
 
+  void slope_block(std::span<const float> scores, std::size_t word, std::size_t first) {
+    const auto units = static_cast<std::size_t>(set_.units);
+    const std::size_t unit = word * 32;
+    const std::size_t width = std::min<std::size_t>(32, units - unit);
+    const std::size_t last = std::min(first + kBlock, tokens_.size());
+    std::array<std::array<std::uint16_t, kBlock>, 32> turned;
+    for (std::size_t t = first; t < last; ++t) {
+      const float* row = scores.data() + t * units + unit;
+      const std::uint8_t* codes = codes_.data() + t * units + unit;
+      std::uint16_t* out = slope_.data() + t * units + unit;
+      for (std::size_t u = 0; u < width; ++u) {
+        const float p = logistic_(row[u] + predictor_.bias[unit + u]);
+        const float weight = weights_[codes[u]];
+        const float slope = scale_ * (p - weight * (1 - p));
+        bias_gradient_[unit + u] += slope;
+        out[u] = turned[u][t - first] = float_to_bf16(slope);
+      }
+    }
+    for (std::size_t u = 0; u < width; ++u)
+      std::copy_n(
+          turned[u].begin(), last - first,
+          turned_.begin() + static_cast<std::ptrdiff_t>((unit + u) * tokens_.size() + first));
+  }
+
+  static constexpr std::size_t kBlock = 32;
   const TrainingSet& set_;
   const TrainingOptions& options_;
   Backend& backend_;
   TrainedPredictor predictor_;
   AdamW down_, up_, bias_;
-  float active_weight_ = 1;
   double density_ = 0;
   std::vector<std::int64_t> tokens_;
   std::vector<std::uint16_t> inputs_, slope_, turned_;
+  std::vector<std::uint8_t> codes_;   // [batch][units]; 0: not active
+  std::array<float, 256> weights_{};  // of each code
+  Logistic logistic_;
+  float scale_ = 1;
   std::vector<float> bias_gradient_;
 };
 

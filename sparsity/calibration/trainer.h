@@ -1,5 +1,6 @@
-// Trains a predictor: AdamW on balanced binary cross-entropy, stopped early by the recall on tokens
-// held out, at equal density. The matrix products run on the backend in BF16.
+// Trains a predictor: AdamW on binary cross-entropy with active units weighted by what they cost
+// and both classes balanced, stopped early by the weighted recall on tokens held out, at equal
+// density. The matrix products run on the backend in BF16.
 #pragma once
 
 #include <functional>
@@ -10,9 +11,9 @@
 namespace dejavu {
 
 struct TrainingOptions {
-  int steps = 300;
-  int batch = 4096;
-  float learning_rate = 1e-3F;  // falls to zero over the steps
+  int steps = 150;
+  int batch = 2048;
+  float learning_rate = 5e-3F;  // falls to zero over the steps
   float weight_decay = 0.01F;
   int check_every = 50;  // steps between looks at the tokens held out
   int patience = 2;      // looks without progress before it stops

@@ -1,10 +1,9 @@
-// What a predictor learns from, on the host: normalised inputs in 16 bits and bit-packed labels.
+// What a predictor learns from, on the host: normalised inputs in 16 bits, and labels.
 #pragma once
 
-#include <cstdint>
 #include <vector>
 
-#include "engine/backend/backend.h"
+#include "sparsity/calibration/unit_labels.h"
 
 namespace dejavu {
 
@@ -15,13 +14,10 @@ struct TrainingSet {
   int input = 0;
   int units = 0;
   std::vector<std::uint16_t> inputs;  // BF16 [tokens][input]: z = x / rms(x)
-  std::vector<std::uint32_t> labels;  // [tokens][mask_words(units)]: the unit is active
+  const UnitLabels& labels;           // of at least `tokens` tokens
 
   std::int64_t trained() const { return tokens - held_out; }
   const std::uint16_t* input_row(std::int64_t token) const { return inputs.data() + token * input; }
-  const std::uint32_t* label_row(std::int64_t token) const {
-    return labels.data() + token * mask_words(units);
-  }
 };
 
 // A predictor before its weights become 8-bit (engine/backend/backend.h, PredictorView).

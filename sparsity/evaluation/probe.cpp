@@ -1,5 +1,6 @@
 #include "sparsity/evaluation/probe.h"
 
+#include <cstring>
 #include <utility>
 
 namespace dejavu {
@@ -68,14 +69,24 @@ Result<std::unique_ptr<Mlp>> ProbedLayers::mlp(const LayerContext& context) cons
 
 HostMatrix download(const ConstMatrix& matrix, Backend& backend) {
   HostMatrix out(static_cast<std::size_t>(matrix.rows), static_cast<std::size_t>(matrix.cols));
-  std::vector<std::byte> row(out.cols * dtype_size(matrix.dtype));
-  for (std::size_t r = 0; r < out.rows; ++r) {
-    backend.download(row.data(), matrix.row(static_cast<std::int64_t>(r)), row.size(),
+  const std::size_t width = out.cols * dtype_size(matrix.dtype);
+  std::vector<std::byte> raw(out.rows * width);
+  for (std::size_t r = 0; r < out.rows; ++r)
+    backend.download(raw.data() + r * width, matrix.row(static_cast<std::int64_t>(r)), width,
                      StreamId::kMain);
-    // A failed device shows itself to whoever waits for the step.
-    static_cast<void>(backend.synchronize(StreamId::kMain));
-    for (std::size_t c = 0; c < out.cols; ++c)
-      out.row(r)[c] = load_element(row.data(), matrix.dtype, c);
+  // A failed device shows itself to whoever waits for the step.
+  static_cast<void>(backend.synchronize(StreamId::kMain));
+  if (matrix.dtype == DType::kF32) {
+    std::memcpy(out.values.data(), raw.data(), raw.size());
+  } else if (matrix.dtype == DType::kBF16) {
+    std::uint16_t half = 0;
+    for (std::size_t i = 0; i < out.values.size(); ++i) {
+      std::memcpy(&half, raw.data() + i * sizeof half, sizeof half);
+      out.values[i] = bf16_to_float(half);
+    }
+  } else {
+    for (std::size_t i = 0; i < out.values.size(); ++i)
+      out.values[i] = load_element(raw.data(), matrix.dtype, i);
   }
   return out;
 }

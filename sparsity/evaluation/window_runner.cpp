@@ -64,6 +64,8 @@ StepBatch WindowRunner::make_batch(const TokenWindow& window, const SparsityChoi
   batch.tokens = tokens;
   batch.sequences = 1;
   batch.logit_rows = tokens;
+  choices_.assign(window.size(), choice);
+  batch.choices = choices_.data();
   SparsityCounts& counts = batch.sparsity;
   int& mine = choice.mode == SparsityMode::kExact       ? counts.exact
               : choice.mode == SparsityMode::kThreshold ? counts.threshold

@@ -47,6 +47,7 @@ class WindowRunner {
   KvCache cache_;
   Buffer metadata_;
   std::vector<float> logits_;
+  std::vector<SparsityChoice> choices_;  // of the batch made last
   std::vector<TokenDensity> densities_;
 };
 

@@ -6,6 +6,7 @@
 #include "engine/backend/factory.h"
 #include "sparsity/calibration/low_rank.h"
 #include "sparsity/calibration/quantize.h"
+#include "sparsity/calibration/regression_start.h"
 #include "sparsity/calibration/score_curves.h"
 #include "sparsity/calibration/trainer.h"
 
@@ -87,27 +88,28 @@ TEST_CASE("reduced-rank regression counts errors where inputs are") {
 }
 
 // Units whose activity follows from a few directions of the input.
-TrainingSet synthetic_layer(std::int64_t tokens) {
-  constexpr int kInput = 32, kUnits = 40, kDirections = 4;
-  TrainingSet set;
-  set.tokens = tokens;
-  set.held_out = 512;
-  set.input = kInput;
-  set.units = kUnits;
-  const HostMatrix map =
-      product(random_matrix(kUnits, kDirections, 3), random_matrix(kDirections, kInput, 4));
-  const HostMatrix x = random_matrix(static_cast<std::size_t>(tokens), kInput, 5);
-  set.labels.resize(static_cast<std::size_t>(tokens * mask_words(kUnits)));
-  for (std::size_t t = 0; t < x.rows; ++t) {
-    for (int i = 0; i < kInput; ++i) set.inputs.push_back(float_to_bf16(x.row(t)[i]));
-    for (std::size_t u = 0; u < kUnits; ++u) {
-      float sum = -14;
-      for (std::size_t i = 0; i < kInput; ++i) sum += map.row(u)[i] * x.row(t)[i];
-      if (sum > 0) set.labels[t * 2 + u / 32] |= 1U << (u % 32);
+struct SyntheticLayer {
+  static constexpr int kInput = 32, kUnits = 40, kDirections = 4;
+  std::vector<std::uint16_t> inputs;
+  UnitLabels labels{kUnits};
+
+  explicit SyntheticLayer(std::int64_t tokens) {
+    const HostMatrix map =
+        product(random_matrix(kUnits, kDirections, 3), random_matrix(kDirections, kInput, 4));
+    const HostMatrix x = random_matrix(static_cast<std::size_t>(tokens), kInput, 5);
+    std::vector<float> costs(kUnits);
+    for (std::size_t t = 0; t < x.rows; ++t) {
+      for (int i = 0; i < kInput; ++i) inputs.push_back(float_to_bf16(x.row(t)[i]));
+      for (std::size_t u = 0; u < kUnits; ++u) {
+        float sum = -14;
+        for (std::size_t i = 0; i < kInput; ++i) sum += map.row(u)[i] * x.row(t)[i];
+        costs[u] = sum > 0 ? sum * sum : 0;
+      }
+      labels.add(costs);
     }
   }
-  return set;
-}
+  TrainingSet set() const { return {labels.tokens(), 512, kInput, kUnits, inputs, labels}; }
+};
 
 TrainedPredictor random_start(const TrainingSet& set, int rank) {
   const auto units = static_cast<std::size_t>(set.units);
@@ -121,7 +123,8 @@ TrainedPredictor random_start(const TrainingSet& set, int rank) {
 
 TEST_CASE("training improves recall on tokens held out, the same way each time") {
   const auto cpu = backend();
-  const TrainingSet set = synthetic_layer(4096);
+  const SyntheticLayer layer(4096);
+  const TrainingSet set = layer.set();
   TrainingOptions options;
   options.steps = 150;
   options.batch = 512;
@@ -136,9 +139,92 @@ TEST_CASE("training improves recall on tokens held out, the same way each time")
   CHECK(again->predictor.bias == trained->predictor.bias);
 }
 
+TEST_CASE("labels keep what is active and what it costs to an eighth of an octave") {
+  UnitLabels labels(70);
+  const std::vector<float> none(70);
+  std::vector<float> costs(70);
+  costs[0] = 1e-6F;
+  costs[33] = 2.0F;
+  costs[69] = 3e5F;
+  labels.add(none);
+  labels.add(costs);
+  CHECK(labels.tokens() == 2);
+  std::vector<int> units;
+  labels.for_active(0, [&](int unit, std::uint8_t) { units.push_back(unit); });
+  CHECK(units.empty());
+  labels.for_active(1, [&](int unit, std::uint8_t code) {
+    units.push_back(unit);
+    const double root = std::sqrt(static_cast<double>(costs[static_cast<std::size_t>(unit)]));
+    CHECK(UnitLabels::weight(code) == Approx(root).epsilon(0.07));
+  });
+  CHECK(units == std::vector<int>{0, 33, 69});
+  CHECK(labels.row(1)[1] == 2U);
+}
+
+// What a layer's MLP reads is a noisy turn of what the predictor reads: the first projection alone
+// looks in the wrong directions, and only some directions can be foreseen at all.
+struct PlantedLayer {
+  static constexpr int kInput = 24, kUnits = 64;
+  static constexpr std::int64_t kTokens = 4096;
+  FirstProjection projection{random_matrix(kUnits, kInput, 11), std::vector<float>(kUnits, -4.0F)};
+  std::vector<std::uint16_t> inputs, mlp_inputs;
+  UnitLabels labels{kUnits};
+
+  PlantedLayer() {
+    const HostMatrix turn = random_matrix(kInput, kInput, 12);
+    const HostMatrix z = random_matrix(kTokens, kInput, 13);
+    const HostMatrix noise = random_matrix(kTokens, kInput, 14);
+    std::vector<float> y(kInput), costs(kUnits);
+    for (std::size_t t = 0; t < z.rows; ++t) {
+      for (std::size_t i = 0; i < kInput; ++i) {
+        y[i] = i < kInput / 2 ? 0.2F * noise.row(t)[i] : 2 * noise.row(t)[i];
+        if (i < kInput / 2)
+          for (std::size_t k = 0; k < kInput; ++k) y[i] += 0.4F * turn.row(i)[k] * z.row(t)[k];
+        inputs.push_back(float_to_bf16(z.row(t)[i]));
+        mlp_inputs.push_back(float_to_bf16(y[i]));
+      }
+      for (std::size_t u = 0; u < kUnits; ++u) {
+        float sum = projection.bias[u];
+        for (std::size_t i = 0; i < kInput; ++i) sum += projection.weight.row(u)[i] * y[i];
+        costs[u] = sum > 0 ? sum * sum : 0;
+      }
+      labels.add(costs);
+    }
+  }
+};
+
+double recall_of(const TrainedPredictor& predictor, const TrainingSet& set, Backend& backend) {
+  TrainingOptions none;
+  none.steps = 0;
+  none.batch = 64;
+  const auto measured = train_predictor(predictor, set, none, backend, {});
+  REQUIRE(measured);
+  return measured->first_recall;
+}
+
+TEST_CASE("the regression start foresees what the first projection's own SVD does not") {
+  const auto cpu = backend();
+  const PlantedLayer layer;
+  const TrainingSet set{PlantedLayer::kTokens, 512,          PlantedLayer::kInput,
+                        PlantedLayer::kUnits,  layer.inputs, layer.labels};
+  constexpr int kRank = 8;
+  const TrainedPredictor start =
+      regression_start({layer.projection, layer.mlp_inputs, set, kRank}, *cpu);
+  CHECK(start.rank == kRank);
+  CHECK(start.down.size() == static_cast<std::size_t>(kRank * PlantedLayer::kInput));
+  const LowRankMap svd = reduce_rank(layer.projection.weight, {}, kRank, *cpu);
+  const TrainedPredictor plain{PlantedLayer::kInput, kRank,
+                               PlantedLayer::kUnits, svd.down.values,
+                               svd.up.values,        std::vector<float>(PlantedLayer::kUnits)};
+  const double with_regression = recall_of(start, set, *cpu);
+  CHECK(with_regression > 0.4);
+  CHECK(with_regression > recall_of(plain, set, *cpu) + 0.1);
+}
+
 TEST_CASE("a router without a bottleneck learns too") {
   const auto cpu = backend();
-  const TrainingSet set = synthetic_layer(4096);
+  const SyntheticLayer layer(4096);
+  const TrainingSet set = layer.set();
   TrainingOptions options;
   options.batch = 512;
   options.steps = 150;
@@ -152,7 +238,8 @@ TEST_CASE("a router without a bottleneck learns too") {
 }
 
 TEST_CASE("8-bit weights stand for the trained ones within half a step") {
-  const TrainingSet set = synthetic_layer(1024);
+  const SyntheticLayer layer(1024);
+  const TrainingSet set = layer.set();
   const TrainedPredictor predictor = random_start(set, 8);
   const PredictorWeights weights = quantize(predictor);
   const TrainedPredictor back = dequantize(weights);

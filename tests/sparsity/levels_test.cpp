@@ -1,6 +1,7 @@
 // From predictors to levels: what becomes dense, and what is recommended.
 #include "sparsity/calibration/levels.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <random>
@@ -20,35 +21,34 @@ CalibratedPredictor predictor(int units, float active_above) {
   for (int t = 0; t < 3000; ++t) {
     for (std::size_t u = 0; u < scores.size(); ++u) {
       scores[u] = uniform(random);
-      costs[u] = scores[u] > active_above ? scores[u] + 10 : 0;
+      costs[u] = std::max(0.0F, scores[u] - active_above);
     }
     curves.add(scores.data(), costs.data());
   }
   return {weights, curves, 0, 0};
 }
 
-Artifact made() {
+std::vector<CalibratedLayer> three_layers() {
   std::vector<CalibratedLayer> layers;
-  layers.push_back({predictor(8, -8), {}});  // nine tenths active by themselves
-  layers.push_back({predictor(8, 6), {}});   // sparse neurons
+  layers.push_back({predictor(8, -9.5F), {}});  // nearly all active by themselves
+  layers.push_back({predictor(8, 6), {}});      // sparse neurons
   layers.push_back({predictor(8, 6), predictor(3, 0)});
-  CalibrationOptions options;
-  options.target_recalls = {0.9, 0.99};
-  return make_levels(layers, options);
+  return layers;
 }
 
 TEST_CASE("layers that hardly save anything come out dense") {
-  const Artifact artifact = made();
+  const Artifact artifact = make_levels(three_layers(), {{0.9, 0.99}, 1, true});
   REQUIRE(artifact.lookahead_levels.size() == 2);
   for (const LevelFigures& level : artifact.lookahead_levels) {
     CHECK(level.mlp[0].dense);
     CHECK_FALSE(level.mlp[1].dense);
     CHECK(level.heads[0].dense);
     CHECK(level.heads[1].dense);
-    CHECK(level.heads[2].density < 0.5);
     CHECK_FALSE(level.heads[2].dense);
-    CHECK(level.mlp[1].recall >= level.target_recall);
-    CHECK(level.mlp[1].density == Approx(0.2 * level.target_recall).margin(0.03));
+    double recall = 0;
+    for (const SetFigures& set : level.mlp) recall += set.recall / 3;
+    CHECK(recall >= level.target_recall);
+    CHECK(level.mlp[1].density == Approx(0.2 * level.mlp[1].recall).margin(0.03));
     CHECK(level.mlp_density == Approx((1 + 2 * level.mlp[1].density) / 3).margin(0.01));
     CHECK(level.mlp[1].union_density[0] == Approx(level.mlp[1].density).margin(1e-6));
   }
@@ -61,18 +61,66 @@ TEST_CASE("layers that hardly save anything come out dense") {
     CHECK(artifact.layers[1].mlp->thresholds[8 + u] <= artifact.layers[1].mlp->thresholds[u]);
 }
 
+TEST_CASE("one price: the layer that has more at stake keeps more, dear heads are left out first") {
+  std::vector<CalibratedLayer> layers = three_layers();
+  for (int unit = 0; unit < 8; ++unit) layers[1].neurons.curves.scale_costs(unit, 20);
+  const Artifact artifact = make_levels(layers, {{0.95}, 1, true});
+  const LevelFigures& level = artifact.lookahead_levels.front();
+  CHECK(level.mlp[1].recall > level.mlp[2].recall + 0.02);
+  CHECK(level.mlp[1].density > level.mlp[2].density);
+
+  const Artifact dear = make_levels(layers, {{0.95}, 4, true});
+  CHECK(dear.lookahead_levels.front().head_density < level.head_density);
+  CHECK(dear.lookahead_levels.front().mlp_density == level.mlp_density);
+  const Artifact neurons = make_levels(layers, {{0.95}, 4, false});
+  CHECK(neurons.lookahead_levels.front().head_density == 1);
+  CHECK_FALSE(neurons.layers[2].heads);
+}
+
+TEST_CASE("a trial leaves one thing out, and its forecast's move becomes what that thing costs") {
+  std::vector<CalibratedLayer> layers = three_layers();
+  const Trials trials = make_trials(layers);
+  REQUIRE(trials.levels.size() == 3 + 3);  // each layer's neurons, each of the three heads
+  REQUIRE(trials.artifact.lookahead_levels.size() == trials.levels.size());
+  for (std::size_t i = 0; i < trials.levels.size(); ++i) {
+    const TrialLevel& trial = trials.levels[i];
+    const LevelFigures& level = trials.artifact.lookahead_levels[i];
+    for (std::size_t l = 0; l < layers.size(); ++l) {
+      CHECK(level.mlp[l].dense == (trial.heads || l != trial.layer));
+      CHECK(level.heads[l].dense == (!trial.heads || l != trial.layer));
+    }
+    if (!trial.heads) continue;
+    const std::vector<float>& thresholds = trials.artifact.layers[2].heads->thresholds;
+    for (int group = 0; group < 3; ++group)
+      CHECK(std::isinf(thresholds[i * 3 + static_cast<std::size_t>(group)]) ==
+            (group != trial.group));
+  }
+  const double before = layers[1].neurons.curves.mean_cost();
+  const double other = layers[2].neurons.curves.mean_cost();
+  std::vector<double> kl(trials.levels.size(), 0.001);
+  kl[1] = 0.004;
+  weigh_costs(trials, kl, layers);
+  CHECK(layers[1].neurons.curves.mean_cost() ==
+        Approx(before * 0.004 / trials.levels[1].missed_cost));
+  CHECK(layers[2].neurons.curves.mean_cost() ==
+        Approx(other * 0.001 / trials.levels[2].missed_cost));
+}
+
 TEST_CASE("the cheapest level within the budget is recommended, or none") {
-  Artifact artifact = made();
+  Artifact artifact = make_levels(three_layers(), {{0.9, 0.99}, 1, true});
   artifact.lookahead_levels[0].perplexity_rise = 0.02;
   artifact.lookahead_levels[1].perplexity_rise = 0.004;
-  recommend(0.01, artifact);
+  choose_default(0.01, artifact);
   CHECK(artifact.default_lookahead_level == 1);
   CHECK(artifact.recommended == SparsityMode::kLookahead);
-  recommend(0.03, artifact);
+  choose_default(0.03, artifact);
   CHECK(artifact.default_lookahead_level == 0);
-  recommend(0.001, artifact);
+  explain_default(0.03, artifact);
+  CHECK_THAT(artifact.reason, Catch::Contains("2.00 % perplexity"));
+  choose_default(0.001, artifact);
   CHECK(artifact.default_lookahead_level == -1);
   CHECK(artifact.recommended == SparsityMode::kDense);
+  explain_default(0.001, artifact);
   CHECK_THAT(artifact.reason, Catch::Contains("dense"));
 }
 
