@@ -16,7 +16,7 @@ struct TextOptions {
 struct EvaluationOptions {
   std::vector<std::string> modes = {"dense", "exact", "threshold", "lookahead"};
   std::vector<std::string> target_recalls;  // levels of the artifact; empty: every one
-  bool heads = true;  // else lookahead leaves out neurons alone
+  bool heads = true;                        // else lookahead leaves out neurons alone
 };
 
 }  // namespace dejavu
