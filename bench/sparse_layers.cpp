@@ -5,13 +5,12 @@
 
 #include "engine/model/dense_attention.h"
 #include "engine/model/dense_mlp.h"
+#include "sparsity/expected_union.h"
 
 namespace dejavu {
 namespace {
 
 constexpr float kDecided = 16.0F;
-// Above this union a batch reads the whole matrices and applies its sets after the activation.
-constexpr double kGatherBelow = 0.7;
 
 int share(double density, int units) {
   return std::clamp(static_cast<int>(std::lround(density * units)), 1, units);
@@ -194,9 +193,7 @@ class BenchMlp final : public Mlp {
 
  private:
   BenchMode mode() const { return layer_.bench->mode; }
-  bool gather() const {
-    return mode() == BenchMode::kLookahead && layer_.mlp_sets.union_density() < kGatherBelow;
-  }
+  bool gather() const { return layer_.gathers(); }
 
   LayerContext context_;
   const SparseBenchLayer& layer_;
@@ -211,8 +208,14 @@ Result<BenchMode> bench_mode(const std::string& name) {
   return invalid("--modes: '" + name + "' is not one of dense, exact, lookahead", "modes");
 }
 
+bool SparseBenchLayer::gathers() const {
+  if (bench->mode != BenchMode::kLookahead || bench->tokens > kMaxGatherTokens) return false;
+  return mlp_sets.union_density() < bench->crossover.gather[union_bucket(bench->tokens)];
+}
+
 struct SparseBenchLayers::State {
   SparseBench bench;
+  std::vector<LayerContext> contexts;
   std::vector<std::unique_ptr<SparseBenchLayer>> layers;
 };
 
@@ -281,6 +284,7 @@ Result<SparseBenchLayer*> SparseBenchLayers::layer(const LayerContext& context) 
       context.index == 0 ? all : kept_before(context.index + 1) - kept_before(context.index);
   layer->groups_kept = std::clamp(static_cast<int>(kept), 1, all);
   state_->layers.push_back(std::move(layer));
+  state_->contexts.push_back(context);
   return state_->layers.back().get();
 }
 
@@ -296,9 +300,17 @@ Result<std::unique_ptr<Mlp>> SparseBenchLayers::mlp(const LayerContext& context)
   return std::make_unique<BenchMlp>(context, **own);
 }
 
+Status SparseBenchLayers::measure_crossover() {
+  const auto memory = SparseMemory::create(state_->contexts.front());
+  if (!memory) return tl::unexpected(memory.error());
+  state_->bench.crossover = dejavu::measure_crossover({state_->contexts, *memory, true, false});
+  return {};
+}
+
 void SparseBenchLayers::begin_step(BenchMode mode, int tokens, Backend& backend) {
   SparseBench& bench = state_->bench;
   bench.mode = mode;
+  bench.tokens = tokens;
   if (mode == BenchMode::kDense) return;
   for (const auto& layer : state_->layers) {
     const int ffn = layer->mlp.units;
@@ -332,6 +344,13 @@ double SparseBenchLayers::mlp_density() const {
 double SparseBenchLayers::union_density() const {
   double sum = 0;
   for (const auto& layer : state_->layers) sum += layer->mlp_sets.union_density();
+  return sum / static_cast<double>(state_->layers.size());
+}
+
+double SparseBenchLayers::read_density() const {
+  double sum = 0;
+  for (const auto& layer : state_->layers)
+    sum += layer->gathers() ? layer->mlp_sets.union_density() : 1;
   return sum / static_cast<double>(state_->layers.size());
 }
 

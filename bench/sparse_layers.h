@@ -15,6 +15,7 @@
 #include "bench/options.h"
 #include "bench/random_sets.h"
 #include "engine/model/layer_factory.h"
+#include "sparsity/crossover.h"
 
 namespace dejavu {
 
@@ -26,7 +27,9 @@ struct SparseBench {
   StepBenchOptions options;
   int max_tokens = 1;
   BenchMode mode = BenchMode::kDense;
+  int tokens = 1;  // of the step
   std::mt19937_64 random;
+  Crossover crossover;
   // What the predictors say, until the drawn sets take its place.
   Buffer predicted_words, predicted_ids, levels, scratch;
 };
@@ -40,6 +43,8 @@ struct SparseBenchLayer {
   Buffer bias;  // [ffn]
   std::vector<float> host_bias;
   std::vector<Buffer> storage;
+
+  bool gathers() const;  // in the step under way
 };
 
 class SparseBenchLayers final : public LayerFactory {
@@ -48,6 +53,10 @@ class SparseBenchLayers final : public LayerFactory {
 
   Result<std::unique_ptr<Attention>> attention(const LayerContext& context) const override;
   Result<std::unique_ptr<Mlp>> mlp(const LayerContext& context) const override;
+
+  // Measures below which union gathering pays, as a server does when it starts. Until then nothing
+  // is gathered.
+  Status measure_crossover();
 
   // Before a step of one token a sequence; draws its sets.
   void begin_step(BenchMode mode, int tokens, Backend& backend);
@@ -58,6 +67,7 @@ class SparseBenchLayers final : public LayerFactory {
   // Of the last step: shares of neurons in a token's set and in the union, and of KV groups.
   double mlp_density() const;
   double union_density() const;
+  double read_density() const;  // of neurons, by the layers that were read whole too
   double head_density() const;
   std::size_t predictor_bytes() const;  // all layers
 

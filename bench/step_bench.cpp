@@ -125,7 +125,7 @@ double step_bytes(const Transformer& model, const StepBenchRow& row,
   const double matrices = config.gated_mlp ? 3 : 2;
   if (row.mode == "exact") return dense + kv - (matrices - 1) * matrix * (1 - row.union_density);
   if (row.mode != "lookahead") return dense + kv;
-  const double left_out = matrices * matrix * (1 - row.union_density) +
+  const double left_out = matrices * matrix * (1 - layers.read_density()) +
                           (row.batch == 1 ? 2 * heads * (1 - row.head_density) : 0);
   return dense - left_out + kv * row.head_density + static_cast<double>(layers.predictor_bytes());
 }
@@ -196,6 +196,8 @@ class Rounds {
 Result<StepBenchResult> run_step_bench(Transformer& model, Backend& backend,
                                        const StepBenchOptions& options, SparseBenchLayers& layers,
                                        const RoundProgress& progress) {
+  if (std::ranges::count(options.modes, "lookahead") > 0)
+    if (auto ok = layers.measure_crossover(); !ok) return tl::unexpected(ok.error());
   std::vector<std::unique_ptr<Workload>> works;
   int pages = 0;
   const auto add = [&](StepBenchRow row, BenchMode mode) -> Status {
