@@ -18,9 +18,9 @@ test_packages=(chromium chromium-driver clang clang-format docker-compose dpkg-d
 command -v kubectl >/dev/null || test_packages+=(kubernetes-client)
 
 # Every room's tests under ASan and UBSan; those with threads under TSan.
-room_tests=(test_core test_text test_backend test_kv test_model test_sample test_schedule
-  test_engine test_config test_service test_http)
-threaded_tests=(test_core test_backend test_schedule test_engine test_service test_http)
+room_tests=(test_core test_text test_backend test_kv test_model test_sample test_schedule test_sparsity
+  test_artifact test_engine test_config test_service test_http)
+threaded_tests=(test_core test_backend test_schedule test_sparsity test_engine test_service test_http)
 
 passed=0 failed=0 skipped=0
 failures=()
@@ -91,7 +91,7 @@ lint_shell() { local f; for f in $(git ls-files '*.sh') .ci/run; do bash -n "$f"
 sanitized() {
   local folder=$1 sanitizers=$2
   shift 2
-  if build "$folder" "-DDEJAVU_SANITIZE=$sanitizers -DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -DDEJAVU_SERVER=ON" "$@"; then
+  if build "$folder" "-DDEJAVU_SANITIZE=$sanitizers -DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -DDEJAVU_SERVER=ON -DDEJAVU_CUDA=OFF" "$@"; then
     run_ctest "$folder" -R "^($(IFS='|'; echo "$*")):"
   else
     count 0 1 0 "$folder does not build"
