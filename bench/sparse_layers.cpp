@@ -331,8 +331,7 @@ void SparseBenchLayers::begin_step(BenchMode mode, int tokens, Backend& backend)
 std::vector<std::int64_t> SparseBenchLayers::methods() const {
   std::vector<std::int64_t> methods{static_cast<std::int64_t>(state_->bench.mode)};
   if (state_->bench.mode != BenchMode::kLookahead) return methods;
-  for (const auto& layer : state_->layers)
-    methods.push_back(layer->mlp_sets.union_density() < kGatherBelow ? 1 : 0);
+  for (const auto& layer : state_->layers) methods.push_back(layer->gathers() ? 1 : 0);
   return methods;
 }
 
