@@ -198,7 +198,7 @@ Result<int> run_calibrate(const CommandLine& line) {
   artifact->command = "dejavu calibrate " + non_default_options(line);
   if (Status done = save_artifact(config.text.out_directory, *artifact); !done)
     return tl::unexpected(done.error());
-  // saved.remove();
+  saved.remove();
   print_levels(*artifact);
   return write_json_file(config.client.json_file, artifact_to_json(*artifact)).map([] {
     return 0;
