@@ -45,15 +45,16 @@ check() {
 
 # run_ctest FOLDER [ctest options]
 run_ctest() {
-  local folder=$1 total=0 bad=0
+  local folder=$1 total=0 bad=0 left_out
   shift
   say "Tests of $folder"
   ctest --test-dir "$folder" --output-on-failure --no-tests=error -j "$(nproc)" "$@" 2>&1 | tee "$log" || true
   read -r bad total < <(sed -nE 's/.* ([0-9]+) tests failed out of ([0-9]+).*/\1 \2/p' "$log" | tail -n 1) || true
+  left_out=$(grep -c '\*\*\*Skipped' "$log") || true
   if [ "${total:-0}" -eq 0 ]; then
     count 0 1 0 "$folder: no tests ran"
   else
-    count $((total - bad)) "$bad" 0 "$folder"
+    count $((total - bad - left_out)) "$bad" "$left_out" "$folder"
   fi
 }
 
