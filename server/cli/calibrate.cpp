@@ -122,7 +122,7 @@ Status with_artifact(const Workplace& place, const Artifact& artifact,
 // its reads of K and V, and it saves them at any batch, where neurons' unions fill up: so it counts
 // several times its bytes. How often was found by trial on the demo model.
 double group_worth(const ModelConfig& config) {
-  constexpr double kTimesBytes = 16;
+  constexpr double kTimesBytes = 10;
   const double rows = 2.0 * config.heads / config.kv_heads * config.head_dim;
   return kTimesBytes * rows / (config.gated_mlp ? 3 : 2);
 }
