@@ -106,7 +106,7 @@ enum class Activation : std::uint8_t {
 };
 
 // h = act(x Gate^T + gate_bias) * (x Up^T + up_bias) when gated, else act(x Up^T + up_bias).
-// Gate and up rows are neurons; neuron-major storage makes their stride a whole neuron record.
+// Gate and up rows are neurons.
 struct MlpUpArgs {
   ConstMatrix x;                     // compute dtype [T][d]
   ConstMatrix gate;                  // compute dtype [ffn][d]; null data: plain MLP
@@ -151,8 +151,8 @@ struct PredictArgs {
   std::int32_t* union_count = nullptr;  // [1]
 };
 
-// The MLP over the union of the tokens' sets, in one pass over its neurons' records: gathered up
-// (and gate), activation, mask, gathered down. Gives the bits that mlp_up with the same mask and
+// The MLP over the union of the tokens' sets, in one pass over its neurons: gathered up (and
+// gate), activation, mask, gathered down. Gives the bits that mlp_up with the same mask and
 // project give. In two halves, since the residual stream may still be read while the first runs.
 struct SparseMlpArgs {
   MlpUpArgs up;                               // its h is not written; cutoffs are not applied
