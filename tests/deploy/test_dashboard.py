@@ -100,6 +100,11 @@ def prometheus(daemon, tmp_path_factory):
         wait_until(server.answers, "Prometheus is ready")
         wait_until(lambda: server.query('up{job="dejavu"} == 1'), "the daemon is scraped")
         put_load_on(daemon)
+        # Its last request is a chat.
+        wait_until(
+            lambda: server.query('sum(dejavu_requests_total{api="chat",outcome=~"stop|length"}) >= 1'),
+            "the load is scraped",
+        )
         wait_until(
             lambda: server.query("job:dejavu_inter_token_latency_slow:ratio_rate6h >= 0"),
             "the recording rules are evaluated",
