@@ -25,7 +25,8 @@ threaded_tests=(test_core test_backend test_schedule test_sparsity test_engine t
 passed=0 failed=0 skipped=0
 failures=()
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+failed_output=$(mktemp) # what failing tests printed: shown again at the end, where it is found
+trap 'rm -f "$log" "$failed_output"' EXIT
 
 # count PASSED FAILED SKIPPED NAME
 count() {
@@ -51,6 +52,8 @@ run_ctest() {
   ctest --test-dir "$folder" --output-on-failure --no-tests=error -j "$(nproc)" "$@" 2>&1 | tee "$log" || true
   read -r bad total < <(sed -nE 's/.* ([0-9]+) tests failed out of ([0-9]+).*/\1 \2/p' "$log" | tail -n 1) || true
   left_out=$(grep -c '\*\*\*Skipped' "$log") || true
+  # A failing test's output follows its line, up to the next test's.
+  awk '/^ *(Start +[0-9]+:|[0-9]+\/[0-9]+ Test)/ { show = 0 } /\*\*\*/ && !/\*\*\*Skipped/ { show = 1 } show' "$log" >>"$failed_output"
   if [ "${total:-0}" -eq 0 ]; then
     count 0 1 0 "$folder: no tests ran"
   else
@@ -68,6 +71,7 @@ run_pytest() {
   ok=$(number passed) bad=$(number failed) errors=$(number errors?) skips=$(number skipped)
   bad=$((${bad:-0} + ${errors:-0}))
   if [ "$code" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+  if [ "$bad" -gt 0 ]; then sed -n '/^=* \(FAILURES\|ERRORS\) =*$/,$p' "$log" >>"$failed_output"; fi
   count "${ok:-0}" "$bad" "${skips:-0}" "$1"
 }
 
@@ -120,6 +124,8 @@ if [ "$quick" = no ]; then
 fi
 
 if [ ${#failures[@]} -gt 0 ]; then
+  say "What failed, once more"
+  tail -n 400 "$failed_output"
   say "Failed in:"
   printf '  %s\n' "${failures[@]}"
 fi

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the model-file fuzzers with clang and runs each for SECONDS_EACH (default 60):
 #   tests/fuzz/run.sh [SECONDS_EACH]
-# Inputs that fail are left in build-fuzz/.
+# Inputs that fail are left in build-fuzz/, as is each fuzzer's whole log.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -19,5 +19,10 @@ for fuzzer in safetensors config; do
   echo "Fuzzing $fuzzer for $seconds s"
   mkdir -p "build-fuzz/corpus/$fuzzer"
   build-fuzz/fuzz_$fuzzer -max_total_time="$seconds" -max_len=4096 -timeout=5 -rss_limit_mb=1024 \
-    -artifact_prefix=build-fuzz/ -print_final_stats=1 "build-fuzz/corpus/$fuzzer" "build-fuzz/seeds/$fuzzer"
+    -artifact_prefix=build-fuzz/ -print_final_stats=1 "build-fuzz/corpus/$fuzzer" "build-fuzz/seeds/$fuzzer" \
+    >"build-fuzz/$fuzzer.log" 2>&1 || {
+    tail -n 60 "build-fuzz/$fuzzer.log"
+    exit 1
+  }
+  grep '^stat::' "build-fuzz/$fuzzer.log"
 done
