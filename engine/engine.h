@@ -13,7 +13,7 @@
 
 namespace dejavu {
 
-// What one step did; handed to the observer on the engine thread.
+// What one step did; handed to the observer on the engine thread, before the step's tokens go out.
 struct StepReport {
   double seconds = 0;
   int prompt_tokens = 0;  // computed in this step

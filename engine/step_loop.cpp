@@ -139,13 +139,14 @@ bool StepLoop::collect() {
     return false;
   }
   const StepPlan& plan = collected->plan;
-  scheduler_.complete(plan, collected->outputs, Clock::now(), collected->densities);
+  // Counted before its tokens go out: who has an answer finds its steps in the metrics.
   sizer_.measured(plan.prompt_tokens, plan.tokens(), collected->seconds);
   shared_.steps += 1;
   if (on_step_) {
     on_step_({collected->seconds, plan.prompt_tokens, plan.decode_tokens,
               static_cast<int>(plan.rows.size()), plan.preemptions});
   }
+  scheduler_.complete(plan, collected->outputs, Clock::now(), collected->densities);
   return true;
 }
 
