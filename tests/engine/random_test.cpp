@@ -68,11 +68,12 @@ struct Client {
         request.deadline =
             std::chrono::steady_clock::now() + std::chrono::microseconds(below(3000));
       }
+      if (below(12) == 0) listeners.back().cancel_after(1 + below(10));
     }
     const auto asked = requests;
     while (!fake.engine->submit(requests)) std::this_thread::sleep_for(200us);
     for (int i = 0; i < count; ++i) {
-      if (below(6) != 0) continue;
+      if (below(12) != 0) continue;
       Listener& listener = listeners[static_cast<std::size_t>(i)];
       listener.wait(static_cast<std::size_t>(below(10)));
       listener.stream()->cancel();

@@ -15,6 +15,8 @@ struct Listener::Bell {
   std::mutex mutex;
   std::condition_variable rung;
   int count = 0;
+  int until_cancel = 0;           // rings; 0: never
+  TokenStream* stream = nullptr;  // which holds this
 };
 
 Listener::Listener(int max_tokens) : bell_(std::make_shared<Bell>()) {
@@ -22,10 +24,14 @@ Listener::Listener(int max_tokens) : bell_(std::make_shared<Bell>()) {
     {
       const std::lock_guard lock(bell->mutex);
       ++bell->count;
+      if (--bell->until_cancel == 0) bell->stream->cancel();
     }
     bell->rung.notify_all();
   });
+  bell_->stream = stream_.get();
 }
+
+void Listener::cancel_after(int rings) { bell_->until_cancel = rings; }
 
 const Answer& Listener::wait(std::size_t tokens) {
   const auto limit = std::chrono::steady_clock::now() + 60s;

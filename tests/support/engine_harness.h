@@ -22,6 +22,9 @@ class Listener {
  public:
   explicit Listener(int max_tokens);
   std::shared_ptr<TokenStream> stream() const { return stream_; }
+  // Before submission: the engine's own thread cancels when it has rung this often (a token each),
+  // so that the cancel lands there however late the client's thread is.
+  void cancel_after(int rings);
   // Waits until `tokens` have come or the sequence ended; at most a minute.
   const Answer& wait(std::size_t tokens = static_cast<std::size_t>(-1));
 
