@@ -52,8 +52,9 @@ TEST_CASE("a large block takes memory as it is written") {
 
 TEST_CASE("memory is zero-filled and aligned, small and large") {
   const auto backend = std::move(make_cpu_backend(BackendOptions{}).value());
-  for (const std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{100},
-                                  (std::size_t{2} << 20) - 1, (std::size_t{5} << 20) + 3}) {
+  for (const std::size_t bytes :
+       {std::size_t{0}, std::size_t{1}, std::size_t{100}, (std::size_t{64} << 10) + 1,
+        (std::size_t{2} << 20) - 1, (std::size_t{5} << 20) + 3}) {
     for (int again = 0; again < 2; ++again) {  // a block given back comes back dirty
       const Buffer block = std::move(backend->allocate(bytes).value());
       CHECK(block.bytes() == bytes);

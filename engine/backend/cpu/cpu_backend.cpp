@@ -5,7 +5,6 @@
 #include <cstring>
 #include <string>
 
-#include "engine/backend/cpu/host_memory.h"
 #include "engine/backend/cpu/token_sets.h"
 #include "engine/backend/cpu/work_sizes.h"
 #include "engine/backend/factory.h"
@@ -86,7 +85,7 @@ Result<Buffer> CpuBackend::allocate(std::size_t bytes) {
                     " in use, limit " + mebibytes(info_.memory_bytes) + " (" + info_.memory_source +
                     ")");
   }
-  Result<Buffer> block = allocate_host(bytes);
+  Result<Buffer> block = arena_.allocate(bytes);
   if (!block) return block;
   in_use_->fetch_add(bytes);
   auto owned = std::make_shared<Buffer>(std::move(*block));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/backend/backend.h"
+#include "engine/backend/cpu/host_memory.h"
 #include "engine/backend/cpu/host_resources.h"
 #include "engine/backend/cpu/kernels.h"
 #include "engine/backend/cpu/sampler.h"
@@ -77,6 +78,7 @@ class CpuBackend final : public Backend {
   CpuKernels kernels_;
   WorkerPool pool_;
   std::shared_ptr<std::atomic<std::size_t>> in_use_;  // outlives us in the Buffers we gave
+  HostArena arena_;
   Workspace packed_;
   Workspace partials_;
   std::vector<RowSpan> items_;
