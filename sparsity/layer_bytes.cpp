@@ -22,14 +22,18 @@ double vocabulary_bytes(const ModelConfig& config) {
   return kElementBytes * config.vocab_size * config.embedding_size;
 }
 
+double weight_bytes(const ModelConfig& config) {
+  const LayerBytes layer(config);
+  return vocabulary_bytes(config) + config.layers * (layer.attention + layer.mlp);
+}
+
 double weight_share(const ModelConfig& config, SparsityMode mode, const TokenDensity& density) {
   const LayerBytes layer(config);
-  const double all = vocabulary_bytes(config) + config.layers * (layer.attention + layer.mlp);
   // Under lookahead, what is not in the set is not read at all.
   const double mlp = mode == SparsityMode::kLookahead ? layer.mlp : layer.skippable_mlp;
   const double spared = (1 - static_cast<double>(density.mlp)) * mlp +
                         (1 - static_cast<double>(density.heads)) * layer.skippable_attention;
-  return 1 - config.layers * spared / all;
+  return 1 - config.layers * spared / weight_bytes(config);
 }
 
 }  // namespace dejavu

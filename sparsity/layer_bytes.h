@@ -20,6 +20,12 @@ struct LayerBytes {
 // The output projection onto the vocabulary.
 double vocabulary_bytes(const ModelConfig& config);
 
+// Of one pass over every layer and the vocabulary.
+double weight_bytes(const ModelConfig& config);
+
+// Sparsity that leaves more than this share of them to read is not worth switching on.
+inline constexpr double kWorthwhileRead = 0.9;
+
 // The share of the model's weights that a token of these densities takes, computed alone. The
 // embedding's one row and the predictors are not counted.
 double weight_share(const ModelConfig& config, SparsityMode mode, const TokenDensity& density);

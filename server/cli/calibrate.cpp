@@ -13,6 +13,7 @@
 #include "server/load_progress.h"
 #include "server/model_stack.h"
 #include "sparsity/artifact_json.h"
+#include "sparsity/calibration/recommendation.h"
 #include "sparsity/runtime.h"
 #include "sparsity/sha256.h"
 
@@ -53,6 +54,7 @@ std::string layers_key(const std::string& fingerprint, const CalibrationOptions&
 struct Workplace {
   const Config& config;
   const ModelLocation& location;
+  const ModelConfig& model;
   Backend& backend;
   const CalibrationOptions& options;
   const SavedLayers& saved;
@@ -134,35 +136,38 @@ Result<Artifact> calibrate(const Workplace& place, const TextSplits& text) {
   if (!layers) return tl::unexpected(layers.error());
 
   const Trials trials = make_trials(*layers);
-  double worth = 1;
   const auto few = text.choose.first(std::min(kTrialWindows, text.choose.size()));
   Status done = with_artifact(place, trials.artifact, few, [&](const EvaluateArgs& args) {
-    worth = group_worth(args.model.config());
     return weigh_by_trials(args, trials, progress, *layers);
   });
   if (!done) return tl::unexpected(done.error());
 
-  Artifact artifact =
-      make_levels(*layers, {place.options.target_recalls, worth, place.config.evaluation.heads});
+  Artifact artifact = make_levels(*layers, {place.options.target_recalls, group_worth(place.model),
+                                            place.config.evaluation.heads});
   const auto measure_on = [&](std::span<const TokenWindow> windows) {
     return with_artifact(place, artifact, windows, [&](const EvaluateArgs& args) {
       return measure_levels(args, progress, artifact);
     });
   };
   if (done = measure_on(text.choose); !done) return tl::unexpected(done.error());
-  choose_default(place.options.quality_budget, artifact);
+  const RecommendationArgs recommendation{place.model, place.options.quality_budget};
+  choose_default(recommendation, artifact);
   if (done = measure_on(text.measure); !done) return tl::unexpected(done.error());
-  explain_default(place.options.quality_budget, artifact);
+  explain_default(recommendation, artifact);
   return artifact;
 }
 
 void print_levels(const Artifact& artifact) {
-  std::printf("%-13s %11s %12s %11s %10s\n", "target recall", "MLP density", "head density",
-              "perplexity", "agreement");
-  for (const LevelFigures& level : artifact.lookahead_levels)
-    std::printf("%-13g %10.1f%% %11.1f%% %+10.2f%% %9.1f%%\n", level.target_recall,
-                100 * level.mlp_density, 100 * level.head_density, 100 * level.perplexity_rise,
-                100 * level.agreement);
+  std::printf("%-9s %13s %11s %12s %11s %10s\n", "mode", "target recall", "MLP density",
+              "head density", "perplexity", "agreement");
+  const auto print = [](const char* mode, const std::vector<LevelFigures>& levels) {
+    for (const LevelFigures& level : levels)
+      std::printf("%-9s %13g %10.1f%% %11.1f%% %+10.2f%% %9.1f%%\n", mode, level.target_recall,
+                  100 * level.mlp_density, 100 * level.head_density, 100 * level.perplexity_rise,
+                  100 * level.agreement);
+  };
+  print("lookahead", artifact.lookahead_levels);
+  print("threshold", artifact.threshold_levels);
   std::printf("%s: %s\n", std::string(mode_name(artifact.recommended)).c_str(),
               artifact.reason.c_str());
 }
@@ -184,6 +189,8 @@ Result<int> run_calibrate(const CommandLine& line) {
     return invalid("--text: too short: give at least " + std::to_string(kFewestWindows) +
                        " windows of " + std::to_string(kTextWindow) + " tokens",
                    "text");
+  const auto model = ModelConfig::from_file(location->directory / "config.json");
+  if (!model) return tl::unexpected(model.error());
   const auto fingerprint = model_fingerprint(location->directory);
   if (!fingerprint) return tl::unexpected(fingerprint.error());
   const auto backend = make_backend(config.backend);
@@ -192,7 +199,7 @@ Result<int> run_calibrate(const CommandLine& line) {
   const TextSplits text = split_text(*windows);
   const SavedLayers saved(config.text.out_directory,
                           layers_key(*fingerprint, *options, text.train_and_choose));
-  auto artifact = calibrate({config, *location, **backend, *options, saved}, text);
+  auto artifact = calibrate({config, *location, *model, **backend, *options, saved}, text);
   if (!artifact) return tl::unexpected(artifact.error());
   artifact->fingerprint = *fingerprint;
   artifact->command = "dejavu calibrate " + non_default_options(line);

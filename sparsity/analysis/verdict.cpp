@@ -13,7 +13,6 @@ using Units = OraclePoint::Units;
 
 constexpr double kPredictorRank = 128;
 constexpr double kPredictorBytes = 1;  // an element
-constexpr double kWorthwhileRead = 0.9;
 constexpr double kWorthwhileDensity = 0.5;
 constexpr std::array<int, 3> kBatches = {1, 8, 32};
 
@@ -69,7 +68,7 @@ Expectation expect(const ModelConfig& config, const Findings& findings, const Ve
   const LayerBytes bytes(config);
   const double predictor = predictor_bytes(config);
   const double layer_count = static_cast<double>(findings.layers.size());
-  const double dense = vocabulary_bytes(config) + layer_count * (bytes.attention + bytes.mlp);
+  const double dense = weight_bytes(config);
   const std::size_t at = batch_index(batch);
   Expectation out;
   out.batch = batch;

@@ -2,23 +2,20 @@
 
 #include <algorithm>
 
+#include "sparsity/modes.h"
+
 namespace dejavu {
 namespace {
 
 constexpr std::size_t kHeldOutShare = 8;
 constexpr std::size_t kMostHeldOut = 64;  // windows
 
-bool exact_zeros(Activation activation) {
-  return activation == Activation::kRelu || activation == Activation::kRelu2 ||
-         activation == Activation::kFatRelu;
-}
-
 LessonShape lesson_shape(const ModelConfig& config, std::int64_t tokens) {
   LessonShape shape;
   shape.tokens = tokens;
   shape.ffn = config.ffn_size;
   shape.groups = config.kv_heads;
-  shape.exact_zeros = exact_zeros(config.activation);
+  shape.exact_zeros = has_exact_zeros(config.activation);
   return shape;
 }
 
@@ -38,8 +35,12 @@ std::size_t calibration_bytes(const ModelConfig& config, std::int64_t tokens) {
   const auto count = static_cast<std::size_t>(tokens);
   const auto ffn = static_cast<std::size_t>(config.ffn_size);
   // Four boundaries and the normalised inputs, 16 bits; a bit a neuron and a byte an active one;
-  // what first projections read.
-  return count * static_cast<std::size_t>(config.hidden_size) * 2 * 5 + count * (ffn / 8 + ffn) +
+  // what first projections read; every layer's curves.
+  const std::size_t curves = ScoreCurves::bytes_per_unit() *
+                             static_cast<std::size_t>(config.layers) *
+                             (2 * ffn + static_cast<std::size_t>(config.kv_heads));
+  return curves + count * static_cast<std::size_t>(config.hidden_size) * 2 * 5 +
+         count * (ffn / 8 + ffn) +
          static_cast<std::size_t>(std::min(tokens, shape.mlp_inputs)) *
              static_cast<std::size_t>(config.hidden_size) * 2;
 }
@@ -59,7 +60,8 @@ Result<std::vector<CalibratedLayer>> calibrate_layers(const CalibrateArgs& args,
                                                       const CalibrationProgress& progress) {
   const ModelConfig& config = args.stream.model.config();
   Backend& backend = args.stream.backend;
-  const LessonShape shape = lesson_shape(config, token_count(args.stream.windows));
+  LessonShape shape = lesson_shape(config, token_count(args.stream.windows));
+  shape.held_out = args.choose_tokens;
   const PredictorOptions predictor = predictor_options(args.options, args.choose_tokens);
   auto stream = LayerStream::create(args.stream);
   if (!stream) return tl::unexpected(stream.error());
@@ -85,7 +87,7 @@ Result<std::vector<CalibratedLayer>> calibrate_layers(const CalibrateArgs& args,
     auto neurons =
         calibrate_neurons(lesson, *entering, predictor, backend, tell("training neurons"));
     if (!neurons) return tl::unexpected(neurons.error());
-    layers.push_back({std::move(*neurons), {}});
+    layers.push_back({std::move(*neurons), {}, lesson.gates()});
     if (l > 0) {
       auto heads = calibrate_heads(lesson, before, predictor, backend, tell("training heads"));
       if (!heads) return tl::unexpected(heads.error());
@@ -98,13 +100,15 @@ Result<std::vector<CalibratedLayer>> calibrate_layers(const CalibrateArgs& args,
 
 namespace {
 
-// A row for dense and one for each of the artifact's levels.
-Result<std::vector<EvaluationRow>> evaluate_levels(const EvaluateArgs& args, std::size_t levels,
-                                                   const char* what,
+// A row for dense and one for each of the artifact's levels, lookahead's first.
+Result<std::vector<EvaluationRow>> evaluate_levels(const EvaluateArgs& args,
+                                                   const Artifact& artifact, const char* what,
                                                    const CalibrationProgress& progress) {
   std::vector<EvaluationChoice> choices;
-  for (std::size_t i = 0; i < levels; ++i)
+  for (std::size_t i = 0; i < artifact.lookahead_levels.size(); ++i)
     choices.push_back({{SparsityMode::kLookahead, static_cast<int>(i)}, 0});
+  for (std::size_t i = 0; i < artifact.threshold_levels.size(); ++i)
+    choices.push_back({{SparsityMode::kThreshold, static_cast<int>(i)}, 0});
   return evaluate(args, choices, [&](int done, int total) {
     if (progress) progress(what, done, total);
   });
@@ -114,8 +118,7 @@ Result<std::vector<EvaluationRow>> evaluate_levels(const EvaluateArgs& args, std
 
 Status weigh_by_trials(const EvaluateArgs& args, const Trials& trials,
                        const CalibrationProgress& progress, std::span<CalibratedLayer> layers) {
-  const auto rows =
-      evaluate_levels(args, trials.levels.size(), "trying what can be left out", progress);
+  const auto rows = evaluate_levels(args, trials.artifact, "trying what can be left out", progress);
   if (!rows) return tl::unexpected(rows.error());
   std::vector<double> kl;
   for (std::size_t i = 0; i < trials.levels.size(); ++i) kl.push_back((*rows)[i + 1].kl);
@@ -125,15 +128,16 @@ Status weigh_by_trials(const EvaluateArgs& args, const Trials& trials,
 
 Status measure_levels(const EvaluateArgs& args, const CalibrationProgress& progress,
                       Artifact& artifact) {
-  const auto rows =
-      evaluate_levels(args, artifact.lookahead_levels.size(), "comparing levels", progress);
+  const auto rows = evaluate_levels(args, artifact, "comparing levels", progress);
   if (!rows) return tl::unexpected(rows.error());
   const double dense = rows->front().perplexity;
-  for (std::size_t i = 0; i < artifact.lookahead_levels.size(); ++i) {
-    LevelFigures& level = artifact.lookahead_levels[i];
-    const EvaluationRow& row = (*rows)[i + 1];
-    level.perplexity_rise = row.perplexity / dense - 1;
-    level.agreement = row.agreement;
+  auto row = rows->begin() + 1;
+  for (auto* levels : {&artifact.lookahead_levels, &artifact.threshold_levels}) {
+    for (LevelFigures& level : *levels) {
+      level.perplexity_rise = row->perplexity / dense - 1;
+      level.agreement = row->agreement;
+      ++row;
+    }
   }
   return {};
 }

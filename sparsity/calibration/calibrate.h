@@ -38,7 +38,7 @@ Result<std::vector<CalibratedLayer>> calibrate_layers(const CalibrateArgs& args,
 Status weigh_by_trials(const EvaluateArgs& args, const Trials& trials,
                        const CalibrationProgress& progress, std::span<CalibratedLayer> layers);
 
-// Fills in what each lookahead level costs, measured on `args.windows` through the layers that
+// Fills in what each level costs, measured on `args.windows` through the layers that
 // serve; `args.model` was made with the artifact's.
 Status measure_levels(const EvaluateArgs& args, const CalibrationProgress& progress,
                       Artifact& artifact);

@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
+
+#include "engine/model/dense_mlp.h"
+#include "sparsity/calibration/gate_levels.h"
 
 namespace dejavu {
 namespace {
@@ -23,7 +27,7 @@ std::vector<float> row_squares(const HostMatrix& matrix) {
 }  // namespace
 
 LayerLesson::LayerLesson(const LessonShape& shape)
-    : shape_(shape), neurons_(shape.ffn), heads_(shape.groups) {
+    : shape_(shape), gates_(shape.ffn), neurons_(shape.ffn), heads_(shape.groups) {
   neurons_.reserve(shape.tokens);
   heads_.reserve(shape.tokens);
 }
@@ -115,12 +119,37 @@ void LayerLesson::mlp_input(const LayerContext& layer, int tokens) {
   for (const float value : normed.values) mlp_inputs_.push_back(float_to_bf16(value));
 }
 
+// What cutoffs are compared with: the activations, without the other factor of gated kinds.
+std::optional<HostMatrix> LayerLesson::gates_of(const LayerContext& layer, int tokens) {
+  const Matrix hidden = first_rows(layer.workspace.hidden, tokens);
+  MlpUpArgs args = mlp_up_args(layer, first_rows(layer.workspace.normed, tokens), hidden);
+  if (args.gate.data == nullptr) return download(hidden, layer.backend);
+  if (gate_values_.data() == nullptr) {
+    const auto count = static_cast<std::size_t>(layer.workspace.hidden.rows * hidden.cols);
+    auto memory = layer.backend.allocate(count * dtype_size(hidden.dtype));
+    if (!memory) return {};  // cutoffs then leave nothing out
+    gate_values_ = std::move(*memory);
+  }
+  args.up = std::exchange(args.gate, {});
+  args.up_bias = std::exchange(args.gate_bias, nullptr);
+  args.h = {gate_values_.data(), hidden.dtype, tokens, hidden.cols, hidden.cols};
+  layer.backend.mlp_up(args, StreamId::kMain);
+  return download(args.h, layer.backend);
+}
+
 void LayerLesson::neurons_computed(const LayerContext& layer, int tokens) {
   HostMatrix hidden = download(first_rows(layer.workspace.hidden, tokens), layer.backend);
+  const std::int64_t held_out = shape_.tokens - shape_.held_out;
+  std::optional<HostMatrix> gates;
+  if (neurons_.tokens() + tokens > held_out) gates = gates_of(layer, tokens);
   for (std::size_t t = 0; t < hidden.rows; ++t) {
     float* row = hidden.row(t);
     for (std::size_t i = 0; i < hidden.cols; ++i) row[i] *= row[i] * neuron_squares_[i];
     note({row, hidden.cols}, shape_.exact_zeros ? 1 : shape_.neuron_share, neurons_);
+    if (!gates || neurons_.tokens() <= held_out) continue;
+    float* scores = gates->row(t);
+    std::transform(scores, scores + gates->cols, scores, gate_score);
+    gates_.add(scores, row);
   }
 }
 

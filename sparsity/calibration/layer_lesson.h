@@ -1,9 +1,11 @@
 // What one layer's predictors learn from and are judged by, gathered while text passes the layer.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "sparsity/calibration/layer_stream.h"
+#include "sparsity/calibration/score_curves.h"
 #include "sparsity/calibration/unit_labels.h"
 
 namespace dejavu {
@@ -19,6 +21,7 @@ struct LessonShape {
   double head_share = 0.99;
   // What the first of the tokens that are trained on show of the MLP's input.
   std::int64_t mlp_inputs = 32768;
+  std::int64_t held_out = 0;  // the last tokens: cutoffs are chosen on them
 };
 
 // The layer's first projection: pre-activations = weight x + bias, of the MLP's normalised input.
@@ -37,6 +40,8 @@ class LayerLesson final : public LayerSink {
 
   const UnitLabels& neurons() const { return neurons_; }
   const UnitLabels& heads() const { return heads_; }
+  // Of the tokens held out; a gate's score is gate_score().
+  const ScoreCurves& gates() const { return gates_; }
   const FirstProjection& first_projection() const { return projection_; }
   // BF16 [at most LessonShape::mlp_inputs][d]: what the layer's first projection read.
   const std::vector<std::uint16_t>& mlp_inputs() const { return mlp_inputs_; }
@@ -44,6 +49,7 @@ class LayerLesson final : public LayerSink {
  private:
   void look_at(const LayerContext& layer);
   void note(std::span<float> costs, double share, UnitLabels& labels);
+  std::optional<HostMatrix> gates_of(const LayerContext& layer, int tokens);
 
   LessonShape shape_;
   bool ready_ = false;
@@ -52,6 +58,8 @@ class LayerLesson final : public LayerSink {
   // A group's width W = heads / groups * D: products of its rows of the output projection.
   Buffer head_products_;  // compute dtype [groups][W][W]
   Buffer turned_heads_;   // F32 [tokens][H*D]: contexts times those
+  Buffer gate_values_;    // compute dtype [tokens][ffn]; gated kinds
+  ScoreCurves gates_;
   std::vector<std::uint16_t> mlp_inputs_;
   UnitLabels neurons_, heads_;
   std::vector<float> sorted_;

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <limits>
+
+#include "sparsity/calibration/gate_levels.h"
+#include "sparsity/calibration/price.h"
+#include "sparsity/calibration/set_choice.h"
 
 namespace dejavu {
 namespace {
@@ -15,17 +18,12 @@ constexpr double kDenseHeads = 0.9;
 constexpr double kNeuronsMissed = 0.02, kHeadsMissed = 0.05;
 constexpr std::size_t kMostHeadTrials = 64;
 constexpr double kLeastCost = 1e-30;
-constexpr int kBisections = 40;
-constexpr double kCheapest = 1e-12, kDearest = 1;
 
 constexpr float kAlwaysIn = -std::numeric_limits<float>::infinity();
 
-// What one level makes of one kind of unit of one layer; none: dense.
-using SetChoice = std::optional<ThresholdChoice>;
-
 void add_level(const SetChoice& choice, std::optional<PredictorWeights>& weights,
                std::vector<SetFigures>& figures) {
-  SetFigures& set = figures.emplace_back();
+  figures.push_back(figures_of(choice));
   if (!weights) return;
   if (!choice) {
     weights->thresholds.insert(weights->thresholds.end(), static_cast<std::size_t>(weights->units),
@@ -34,16 +32,6 @@ void add_level(const SetChoice& choice, std::optional<PredictorWeights>& weights
   }
   weights->thresholds.insert(weights->thresholds.end(), choice->thresholds.begin(),
                              choice->thresholds.end());
-  set.dense = false;
-  set.density = choice->density;
-  set.recall = choice->recall;
-  set.union_density = union_densities(choice->kept);
-}
-
-double mean_density(const std::vector<SetFigures>& sets) {
-  double sum = 0;
-  for (const SetFigures& set : sets) sum += set.density;
-  return sets.empty() ? 1 : sum / static_cast<double>(sets.size());
 }
 
 bool always_dense(const std::vector<LevelFigures>& levels, std::size_t layer,
@@ -60,12 +48,6 @@ Artifact without_levels(std::span<const CalibratedLayer> layers) {
     if (layer.heads) made.heads = layer.heads->weights;
   }
   return artifact;
-}
-
-// Sparse enough to pay, or dense.
-SetChoice worthwhile(ThresholdChoice choice, double dense_above) {
-  if (choice.density > dense_above) return {};
-  return choice;
 }
 
 struct LevelChoice {
@@ -87,36 +69,14 @@ LevelChoice choose_level(std::span<const CalibratedLayer> layers, double price,
   return level;
 }
 
-// The choice at the highest price with which enough is still found.
-LevelChoice dearest_level(std::span<const CalibratedLayer> layers, double target,
-                          const LevelOptions& options) {
-  double low = std::log(kCheapest), high = std::log(kDearest);
-  LevelChoice best = choose_level(layers, kCheapest, options);
-  for (int i = 0; i < kBisections; ++i) {
-    const double middle = (low + high) / 2;
-    LevelChoice choice = choose_level(layers, std::exp(middle), options);
-    if (choice.recall >= target) {
-      low = middle;
-      best = std::move(choice);
-    } else {
-      high = middle;
-    }
-  }
-  return best;
-}
-
-std::string percent(double share, int digits) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.*f %%", digits, 100 * share);
-  return text;
-}
-
 }  // namespace
 
 Artifact make_levels(std::span<const CalibratedLayer> layers, const LevelOptions& options) {
   Artifact artifact = without_levels(layers);
   for (const double target : options.target_recalls) {
-    const LevelChoice choice = dearest_level(layers, target, options);
+    const LevelChoice choice =
+        dearest([&](double price) { return choose_level(layers, price, options); },
+                [target](const LevelChoice& level) { return level.recall >= target; });
     LevelFigures& level = artifact.lookahead_levels.emplace_back();
     level.target_recall = target;
     for (std::size_t l = 0; l < layers.size(); ++l) {
@@ -132,6 +92,7 @@ Artifact make_levels(std::span<const CalibratedLayer> layers, const LevelOptions
     if (always_dense(artifact.lookahead_levels, l, &LevelFigures::heads))
       artifact.layers[l].heads.reset();
   }
+  add_threshold_levels(layers, options.target_recalls, artifact);
   return artifact;
 }
 
@@ -200,35 +161,11 @@ void weigh_costs(const Trials& trials, std::span<const double> kl,
     const double by = std::max(kl[i], kLeastCost) / std::max(trial.missed_cost, kLeastCost);
     const int first = std::max(trial.group, 0);
     const int last = trial.group < 0 ? predictor.weights.units : trial.group + 1;
-    for (int unit = first; unit < last; ++unit) predictor.curves.scale_costs(unit, by);
+    for (int unit = first; unit < last; ++unit) {
+      predictor.curves.scale_costs(unit, by);
+      if (!trial.heads) layer.gates.scale_costs(unit, by);
+    }
   }
-}
-
-void choose_default(double quality_budget, Artifact& artifact) {
-  artifact.default_lookahead_level = -1;
-  artifact.recommended = SparsityMode::kDense;
-  double best = 1;
-  for (std::size_t i = 0; i < artifact.lookahead_levels.size(); ++i) {
-    const LevelFigures& level = artifact.lookahead_levels[i];
-    if (level.perplexity_rise > quality_budget || level.mlp_density >= best) continue;
-    best = level.mlp_density;
-    artifact.default_lookahead_level = static_cast<int>(i);
-    artifact.recommended = SparsityMode::kLookahead;
-  }
-}
-
-void explain_default(double quality_budget, Artifact& artifact) {
-  if (artifact.default_lookahead_level < 0) {
-    artifact.reason = "no level keeps the perplexity within " + percent(quality_budget, 1) +
-                      " of the dense model's while leaving neurons out: it is served dense";
-    return;
-  }
-  const LevelFigures& level =
-      artifact.lookahead_levels[static_cast<std::size_t>(artifact.default_lookahead_level)];
-  artifact.reason = percent(level.mlp_density, 0) + " of the neurons and " +
-                    percent(level.head_density, 0) + " of the heads cost " +
-                    percent(level.perplexity_rise, 2) + " perplexity and keep the next token at " +
-                    percent(level.agreement, 1) + " of the positions";
 }
 
 }  // namespace dejavu

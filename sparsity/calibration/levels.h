@@ -11,6 +11,7 @@ namespace dejavu {
 struct CalibratedLayer {
   CalibratedPredictor neurons;
   std::optional<CalibratedPredictor> heads;  // none: layer 0
+  ScoreCurves gates{0};                      // of the tokens held out
 };
 
 struct LevelOptions {
@@ -23,6 +24,7 @@ struct LevelOptions {
 // on. One price holds for all of a level: a unit is in a token's set where what leaving it out
 // would expectedly cost is worth the reads. The price is the highest at which the layers find, on
 // average, the target share of their active neurons. A layer that hardly saves anything is dense.
+// The levels of mode threshold follow the same rule (add_threshold_levels).
 // Perplexity and agreement are still to be measured.
 Artifact make_levels(std::span<const CalibratedLayer> layers, const LevelOptions& options);
 
@@ -44,10 +46,5 @@ Trials make_trials(std::span<const CalibratedLayer> layers);
 // forecasts (KL from the dense model's, nats a token) they become expected KL, for all alike.
 void weigh_costs(const Trials& trials, std::span<const double> kl,
                  std::span<CalibratedLayer> layers);
-
-// Sets the default level, the cheapest one within the budget, and what `auto` does.
-void choose_default(double quality_budget, Artifact& artifact);
-// Why, in one sentence with the level's figures.
-void explain_default(double quality_budget, Artifact& artifact);
 
 }  // namespace dejavu

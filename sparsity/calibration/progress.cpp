@@ -12,7 +12,14 @@ namespace {
 
 constexpr const char* kKey = "key";
 
-// The same walk over a predictor's arrays writes and reads them.
+// The same walk over arrays writes and reads them.
+template <class Visit>
+void visit_curves(const std::string& prefix, ScoreCurves::Counts& counts, const Visit& visit) {
+  visit(prefix + "all", counts.all);
+  visit(prefix + "active", counts.active);
+  visit(prefix + "cost", counts.cost);
+}
+
 template <class Visit>
 void visit_predictor(const std::string& prefix, CalibratedPredictor& predictor,
                      ScoreCurves::Counts& counts, const Visit& visit) {
@@ -21,9 +28,7 @@ void visit_predictor(const std::string& prefix, CalibratedPredictor& predictor,
   visit(prefix + "up", predictor.weights.up);
   visit(prefix + "up_scale", predictor.weights.up_scale);
   visit(prefix + "bias", predictor.weights.bias);
-  visit(prefix + "all", counts.all);
-  visit(prefix + "active", counts.active);
-  visit(prefix + "cost", counts.cost);
+  visit_curves(prefix, counts, visit);
 }
 
 template <class T>
@@ -32,13 +37,18 @@ constexpr const char* dtype_of() {
 }
 
 class Writer {
+ private:
+  auto put_array() {
+    return [this](const std::string& tensor, const auto& values) {
+      using T = typename std::decay_t<decltype(values)>::value_type;
+      add(tensor, dtype_of<T>(), std::as_bytes(std::span(values)), sizeof(T));
+    };
+  }
+
  public:
   void put(const std::string& name, CalibratedPredictor predictor) {
     ScoreCurves::Counts counts = predictor.curves.counts();
-    visit_predictor(name, predictor, counts, [this](const std::string& tensor, const auto& values) {
-      using T = typename std::decay_t<decltype(values)>::value_type;
-      add(tensor, dtype_of<T>(), std::as_bytes(std::span(values)), sizeof(T));
-    });
+    visit_predictor(name, predictor, counts, put_array());
     const PredictorWeights& weights = predictor.weights;
     const std::array<double, 6> figures = {static_cast<double>(weights.input),
                                            static_cast<double>(weights.rank),
@@ -47,6 +57,12 @@ class Writer {
                                            predictor.first_recall,
                                            predictor.recall};
     add(name + "figures", "F64", std::as_bytes(std::span(figures)), sizeof(double));
+  }
+  void put(const std::string& name, const ScoreCurves& curves) {
+    ScoreCurves::Counts counts = curves.counts();
+    visit_curves(name, counts, put_array());
+    const auto tokens = static_cast<double>(counts.tokens);
+    add(name + "tokens", "F64", std::as_bytes(std::span(&tokens, 1)), sizeof(double));
   }
   void add(const std::string& name, const char* dtype, std::span<const std::byte> bytes,
            std::size_t element) {
@@ -91,6 +107,16 @@ class Reader {
     if (!whole_) return {};
     return read;
   }
+  std::optional<ScoreCurves> curves(const std::string& name, int units) {
+    std::vector<double> tokens;
+    get(name + "tokens", tokens);
+    ScoreCurves::Counts counts;
+    visit_curves(name, counts,
+                 [this](const std::string& tensor, auto& values) { get(tensor, values); });
+    if (!whole_ || tokens.size() != 1) return {};
+    counts.tokens = static_cast<std::int64_t>(tokens.front());
+    return ScoreCurves(units, std::move(counts));
+  }
 
  private:
   const SafetensorsHeader& header_;
@@ -116,6 +142,7 @@ Status SavedLayers::save(int index, const CalibratedLayer& layer) const {
   Writer writer;
   writer.add(kKey, "I8", std::as_bytes(std::span(key_)), 1);
   writer.put("neurons.", layer.neurons);
+  writer.put("gates.", layer.gates);
   if (layer.heads) writer.put("heads.", *layer.heads);
   return write_whole_file(path(index), writer.file());
 }
@@ -133,7 +160,9 @@ std::optional<CalibratedLayer> SavedLayers::load(int index) const {
   if (std::string(key.begin(), key.end()) != key_) return {};
   auto neurons = reader.predictor("neurons.");
   if (!neurons) return {};
-  CalibratedLayer layer{*std::move(neurons), {}};
+  auto gates = reader.curves("gates.", neurons->weights.units);
+  if (!gates) return {};
+  CalibratedLayer layer{*std::move(neurons), {}, *std::move(gates)};
   if (header->find("heads.figures") == header->end()) return layer;
   layer.heads = reader.predictor("heads.");
   if (!layer.heads) return {};

@@ -5,13 +5,9 @@
 #include <limits>
 #include <numeric>
 
+#include "sparsity/calibration/price.h"
+
 namespace dejavu {
-namespace {
-
-constexpr int kBisections = 40;
-constexpr double kCheapest = 1e-12, kDearest = 1;
-
-}  // namespace
 
 ScoreCurves::ScoreCurves(int units) : units_(units) {
   const auto bins = static_cast<std::size_t>(units) * kBins;
@@ -95,35 +91,14 @@ ThresholdChoice ScoreCurves::choose_worth(double worth) const {
   return choice;
 }
 
-// The choice at the highest price that is still good.
-template <class Good>
-ThresholdChoice ScoreCurves::dearest(const Good& good) const {
-  double low = std::log(kCheapest), high = std::log(kDearest);
-  ThresholdChoice best = choose(kCheapest);
-  for (int i = 0; i < kBisections; ++i) {
-    const double middle = (low + high) / 2;
-    ThresholdChoice choice = choose(std::exp(middle));
-    if (good(choice)) {
-      low = middle;
-      best = std::move(choice);
-    } else {
-      high = middle;
-    }
-  }
-  return best;
-}
-
 ThresholdChoice ScoreCurves::choose_for_recall(double target) const {
-  return dearest([target](const ThresholdChoice& choice) { return choice.recall >= target; });
+  return dearest([this](double price) { return choose(price); },
+                 [target](const ThresholdChoice& choice) { return choice.recall >= target; });
 }
 
 ThresholdChoice ScoreCurves::choose_for_missed(double share) const {
-  return dearest([share](const ThresholdChoice& choice) { return choice.missed <= share; });
-}
-
-double ScoreCurves::active_share() const {
-  const double active = std::accumulate(counts_.active.begin(), counts_.active.end(), 0.0);
-  return active / (static_cast<double>(std::max<std::int64_t>(counts_.tokens, 1)) * units_);
+  return dearest([this](double price) { return choose(price); },
+                 [share](const ThresholdChoice& choice) { return choice.missed <= share; });
 }
 
 std::array<double, kUnionBatches.size()> union_densities(const std::vector<float>& kept) {

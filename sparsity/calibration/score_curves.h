@@ -44,7 +44,6 @@ class ScoreCurves {
   // Likewise, while at most `share` of the costs is missed.
   ThresholdChoice choose_for_missed(double share) const;
 
-  double active_share() const;
   // Of one unit alone.
   ScoreCurves of_unit(int unit) const;
   // What a token's active units cost together, on average.
@@ -52,11 +51,11 @@ class ScoreCurves {
   // Changes the measure of one unit's costs.
   void scale_costs(int unit, double by);
   const Counts& counts() const { return counts_; }
+  static constexpr std::size_t bytes_per_unit() {
+    return kBins * (2 * sizeof(float) + sizeof(double));
+  }
 
  private:
-  template <class Good>
-  ThresholdChoice dearest(const Good& good) const;
-
   static constexpr int kBins = 160;
   static constexpr float kLow = -20, kHigh = 12;
   static float edge(int bin) { return kLow + (kHigh - kLow) * static_cast<float>(bin) / kBins; }

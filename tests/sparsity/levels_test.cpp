@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <limits>
 #include <random>
+
+#include "sparsity/calibration/gate_levels.h"
 
 namespace dejavu {
 namespace {
@@ -30,9 +33,10 @@ CalibratedPredictor predictor(int units, float active_above) {
 
 std::vector<CalibratedLayer> three_layers() {
   std::vector<CalibratedLayer> layers;
-  layers.push_back({predictor(8, -9.5F), {}});  // nearly all active by themselves
-  layers.push_back({predictor(8, 6), {}});      // sparse neurons
-  layers.push_back({predictor(8, 6), predictor(3, 0)});
+  // Nearly all active by themselves; sparse neurons; sparse neurons and heads.
+  layers.push_back({predictor(8, -9.5F), {}, predictor(8, -9.9F).curves});
+  layers.push_back({predictor(8, 6), {}, predictor(8, 6).curves});
+  layers.push_back({predictor(8, 6), predictor(3, 0), predictor(8, 6).curves});
   return layers;
 }
 
@@ -106,22 +110,37 @@ TEST_CASE("a trial leaves one thing out, and its forecast's move becomes what th
         Approx(other * 0.001 / trials.levels[2].missed_cost));
 }
 
-TEST_CASE("the cheapest level within the budget is recommended, or none") {
-  Artifact artifact = make_levels(three_layers(), {{0.9, 0.99}, 1, true});
-  artifact.lookahead_levels[0].perplexity_rise = 0.02;
-  artifact.lookahead_levels[1].perplexity_rise = 0.004;
-  choose_default(0.01, artifact);
-  CHECK(artifact.default_lookahead_level == 1);
-  CHECK(artifact.recommended == SparsityMode::kLookahead);
-  choose_default(0.03, artifact);
-  CHECK(artifact.default_lookahead_level == 0);
-  explain_default(0.03, artifact);
-  CHECK_THAT(artifact.reason, Catch::Contains("2.00 % perplexity"));
-  choose_default(0.001, artifact);
-  CHECK(artifact.default_lookahead_level == -1);
-  CHECK(artifact.recommended == SparsityMode::kDense);
-  explain_default(0.001, artifact);
-  CHECK_THAT(artifact.reason, Catch::Contains("dense"));
+TEST_CASE("cutoffs follow the same rule: one price, a dense layer where little is saved") {
+  const std::vector<CalibratedLayer> layers = three_layers();
+  const Artifact artifact = make_levels(layers, {{0.9, 0.99}, 1, true});
+  REQUIRE(artifact.threshold_levels.size() == 2);
+  for (const LevelFigures& level : artifact.threshold_levels) {
+    CHECK(level.mlp[0].dense);  // all of its gates are always open
+    CHECK_FALSE(level.mlp[1].dense);
+    CHECK(level.head_density == 1);
+    double recall = 0;
+    for (const SetFigures& set : level.mlp) recall += set.recall / 3;
+    CHECK(recall >= level.target_recall);
+    // Gates above 2^6, of sizes even between 2^-10 and 2^10 in octaves.
+    CHECK(level.mlp[2].density == Approx(0.2 * level.mlp[2].recall).margin(0.03));
+  }
+  for (std::size_t l = 0; l < 3; ++l) REQUIRE(artifact.layers[l].cutoffs.size() == 2 * 8);
+  for (std::size_t u = 0; u < 8; ++u) {
+    CHECK(artifact.layers[0].cutoffs[u] == 0);
+    CHECK(artifact.layers[1].cutoffs[u] >= 60);
+    CHECK(artifact.layers[1].cutoffs[8 + u] <= artifact.layers[1].cutoffs[u]);
+  }
+}
+
+TEST_CASE("a cutoff keeps the gates whose scores reach the threshold") {
+  for (const float activation : {0.0F, -1e-5F, 0.017F, -0.3F, 1.0F, 40.0F}) {
+    CHECK(gate_score(activation) == gate_score(-activation));
+    for (const float threshold : {-20.0F, -7.25F, -0.1F, 3.0F})
+      CHECK((std::abs(activation) > gate_cutoff(threshold)) ==
+            (gate_score(activation) > threshold));
+    CHECK(std::abs(activation) >= gate_cutoff(-std::numeric_limits<float>::infinity()));
+    CHECK(std::abs(activation) < gate_cutoff(std::numeric_limits<float>::max()));
+  }
 }
 
 }  // namespace
