@@ -41,10 +41,17 @@ std::vector<std::pair<std::int32_t, float>> parse_logit_bias(Fields& fields) {
   return biases;
 }
 
-// True for values that ask for nothing: false, "", [], {}, and those a feature names itself.
-bool asks_nothing(const ordered_json& value, std::string_view neutral) {
+// A field that would change the answer if we had what it asks for.
+struct Unserved {
+  const char* field;
+  std::string_view neutral_text = "";  // what asks for nothing, beside false, [] and {}
+  double neutral_number = 0;
+};
+
+bool asks_nothing(const ordered_json& value, const Unserved& unserved) {
   if (value.is_boolean()) return !value.get<bool>();
-  if (value.is_string()) return value.get_ref<const std::string&>() == neutral;
+  if (value.is_string()) return value.get_ref<const std::string&>() == unserved.neutral_text;
+  if (value.is_number()) return value.get<double>() == unserved.neutral_number;
   return (value.is_array() || value.is_object()) && value.empty();
 }
 
@@ -95,10 +102,6 @@ SamplingFields parse_sampling(Fields& fields) {
 }
 
 void refuse_unserved(Fields& fields) {
-  struct Unserved {
-    const char* field;
-    std::string_view neutral = "";  // a string that asks for nothing
-  };
   constexpr Unserved kUnserved[] = {
       {"tools"},
       {"tool_choice", "none"},
@@ -121,10 +124,19 @@ void refuse_unserved(Fields& fields) {
       {"logits_processors"},
       {"documents"},
       {"chat_template"},
+      // Samplers of other servers.
+      {"typical_p", "", 1},
+      {"top_a"},
+      {"tfs", "", 1},
+      {"top_n_sigma", "", -1},
+      {"mirostat"},
+      {"dynatemp_range"},
+      {"xtc_probability"},
+      {"dry_multiplier"},
   };
   for (const Unserved& unserved : kUnserved) {
     const ordered_json* value = fields.any(unserved.field);
-    if (value != nullptr && !asks_nothing(*value, unserved.neutral))
+    if (value != nullptr && !asks_nothing(*value, unserved))
       fields.refuse(unserved.field, "is not supported by this server: leave it out");
   }
   refuse_response_format(fields);

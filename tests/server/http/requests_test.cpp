@@ -143,6 +143,9 @@ TEST_CASE("refusals name the field") {
                         Case{R"("structured_outputs":{"regex":"a"})", "structured_outputs"},
                         Case{R"("grammar":"root ::= a")", "grammar"},
                         Case{R"("use_beam_search":true)", "use_beam_search"},
+                        Case{R"("typical_p":0.5)", "typical_p"},
+                        Case{R"("mirostat":2)", "mirostat"},
+                        Case{R"("dry_multiplier":0.8)", "dry_multiplier"},
                         Case{R"("prediction":{"type":"content"})", "prediction"},
                         Case{R"("modalities":["text","audio"])", "modalities"},
                         Case{R"("audio":{"voice":"x"})", "audio"}}) {
@@ -168,7 +171,7 @@ TEST_CASE("what clients send along without asking for anything is accepted") {
   const char* fields = R"("user":"u","store":true,"metadata":{"a":"b"},"service_tier":"auto",
       "parallel_tool_calls":true,"tools":[],"tool_choice":"none","functions":[],"suffix":"",
       "response_format":{"type":"text"},"modalities":["text"],"use_beam_search":false,
-      "logit_bias":{},"anything":{"else":1})";
+      "typical_p":1.0,"mirostat":0,"dry_multiplier":0,"top_n_sigma":-1,"logit_bias":{},"anything":{"else":1})";
   CHECK(http.post("/completions", completion_with(fields)).status == 200);
   CHECK(http.post("/chat/completions", chat_with(fields)).status == 200);
 }
