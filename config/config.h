@@ -48,6 +48,7 @@ struct Config {
   HttpOptions http;
   GrpcOptions grpc;
   LogOptions log;
+  MetricsOptions metrics;
   AppOptions app;
   ClientOptions client;
   GenerateOptions generate;

@@ -67,6 +67,11 @@ std::vector<OptionSpec> daemon_options() {
        .commands = kServe,
        .field = NumberField{at<&Config::app, &AppOptions::drain_timeout_seconds>, 0, 86400},
        .help = "seconds that running requests then get to finish; new ones are refused with 503"},
+      {.name = "metrics-compat",
+       .commands = kServe,
+       .field = FlagField{at<&Config::metrics, &MetricsOptions::compat>},
+       .help = "also export queue, running requests and KV use under vLLM's metric names, which "
+               "the Gateway API Inference Extension's endpoint picker reads"},
       {.name = "log-prompts",
        .commands = kServe,
        .field = FlagField{at<&Config::service, &ServiceOptions::log_prompts>},

@@ -82,7 +82,7 @@ class Daemon {
 
  private:
   Status start_servers() {
-    metrics_ = Metrics::create();
+    metrics_ = Metrics::create(config_.metrics);
     service_ = GenerationService::create(config_.service, *metrics_);
     auto http = HttpServer::start(config_.http, *service_, *metrics_);
     if (!http) return tl::unexpected(http.error());

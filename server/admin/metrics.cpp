@@ -48,7 +48,7 @@ const Buckets kBatchBuckets{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024};
 
 class PrometheusMetrics final : public Metrics {
  public:
-  PrometheusMetrics() {
+  explicit PrometheusMetrics(const MetricsOptions& options) : engine_(options.compat) {
     auto& requests = prometheus::BuildCounter()
                          .Name("dejavu_requests_total")
                          .Help("Requests that ended, by API and outcome")
@@ -185,7 +185,9 @@ class PrometheusMetrics final : public Metrics {
 
 }  // namespace
 
-std::unique_ptr<Metrics> Metrics::create() { return std::make_unique<PrometheusMetrics>(); }
+std::unique_ptr<Metrics> Metrics::create(const MetricsOptions& options) {
+  return std::make_unique<PrometheusMetrics>(options);
+}
 
 const char* Metrics::content_type() { return "text/plain; version=0.0.4; charset=utf-8"; }
 

@@ -1,5 +1,6 @@
-// Every dejavu_* metric (design, section 7), through prometheus-cpp. All label values exist from
-// the start. Any thread may record.
+// Every dejavu_* metric (design, section 7), through prometheus-cpp; with --metrics-compat a few of
+// them under the names that inference gateways read, too. All label values exist from the start.
+// Any thread may record.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <string>
 
 #include "engine/engine.h"
+#include "server/admin/options.h"
 #include "server/admin/recent_values.h"
 #include "sparsity/control.h"
 
@@ -44,7 +46,7 @@ struct RecentLatency {
 
 class Metrics {
  public:
-  static std::unique_ptr<Metrics> create();
+  static std::unique_ptr<Metrics> create(const MetricsOptions& options = {});
   virtual ~Metrics() = default;
 
   virtual void record_request(const RequestRecord& record) = 0;

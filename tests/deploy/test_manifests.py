@@ -200,6 +200,15 @@ def test_the_gateway_reaches_the_pool_and_its_picker():
     find(objects, backend["kind"], backend["name"])
 
 
+def test_the_picker_finds_its_metrics_under_the_names_it_knows():
+    objects = rendered("gateway")
+    assert environment_of(objects)["DEJAVU_METRICS_COMPAT"]["value"] == "true"
+    assert all("DEJAVU_METRICS_COMPAT" not in environment_of(rendered(one)) for one in OVERLAYS if one != "gateway")
+    picker = find(objects, "Deployment", "dejavu-endpoint-picker")["spec"]["template"]["spec"]["containers"][0]
+    # None but the adapters' metric, which there is not, is given another name than the default.
+    assert [arg for arg in picker["args"] if "-metric=" in arg] == ["--lora-info-metric="]
+
+
 @pytest.mark.parametrize(("overlay", "base"), STACKS)
 def test_overlays_stack(overlay, base, tmp_path):
     objects = stacked(overlay, base, tmp_path)

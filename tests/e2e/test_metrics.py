@@ -73,6 +73,44 @@ def test_names_are_ours_and_every_label_value_is_there(daemon):
     assert value(samples, "process_open_fds") > 0
 
 
+GATEWAY_GAUGES = {
+    "vllm:num_requests_waiting": "dejavu_requests_waiting",
+    "vllm:num_requests_running": "dejavu_requests_running",
+    "vllm:kv_cache_usage_perc": "dejavu_kv_cache_usage_ratio",
+}
+
+
+def test_gateway_names_when_asked_for(start_daemon):
+    """What the Gateway API Inference Extension's endpoint picker reads, under its default names."""
+    daemon = start_daemon("--metrics-compat", "--kv-cache-memory", "256M")
+    samples = scrape(daemon)
+    aliases = {name: labels for name, labels in samples if ":" in name}
+    cache = dict(aliases.pop("vllm:cache_config_info"))
+    assert aliases == dict.fromkeys(GATEWAY_GAUGES, ())
+    assert int(cache["num_gpu_blocks"]) == value(samples, "dejavu_kv_cache_pages") > 0
+    assert cache.keys() == {"block_size", "num_gpu_blocks"}
+    assert value(samples, "vllm:cache_config_info", **cache) == 1
+    body = {"prompt": "The sea", "n": 8, "max_tokens": 900, "ignore_eos": True, "stream": True}
+    with daemon.http.stream("POST", "/v1/completions", json=body) as stream:
+        next(stream.iter_lines())
+        held = scrape(daemon)
+    for alias, ours in GATEWAY_GAUGES.items():
+        assert value(held, alias) == value(held, ours), alias
+    assert 1 <= value(held, "vllm:num_requests_running") <= 8
+    assert 0 < value(held, "vllm:kv_cache_usage_perc") <= 1
+    # Colons are what promtool has against these names, and all that it has against the exposition.
+    check = subprocess.run(
+        ["promtool", "check", "metrics"],
+        input=daemon.get("/metrics").text,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    complaints = [line.split(" ", 1) for line in (check.stdout + check.stderr).splitlines()]
+    assert {name for name, _ in complaints} == {*GATEWAY_GAUGES, "vllm:cache_config_info"}
+    assert {what for _, what in complaints} == {"metric names should not contain ':'"}
+
+
 def test_counters_grow_by_what_was_asked(daemon):
     body = {"prompt": "A hill and a tree", "max_tokens": 9, "temperature": 0, "ignore_eos": True}
     before = scrape(daemon)

@@ -113,6 +113,25 @@ TEST_CASE("the engine's figures are read at scrape time and never fall when it g
   CHECK(samples(metrics->expose()).at("dejavu_preemptions_total") >= 3);
 }
 
+TEST_CASE("a gateway's names stand beside ours, when asked for") {
+  CHECK_THAT(Metrics::create()->expose(), !Catch::Contains("vllm:"));
+  const auto metrics = Metrics::create({true});
+  metrics->set_stats_source([] {
+    EngineStats stats;
+    stats.running = 3;
+    stats.waiting = 2;
+    stats.kv_pages_total = 8;
+    stats.kv_pages_used = 2;
+    return stats;
+  });
+  const auto all = samples(metrics->expose());
+  CHECK(all.at("vllm:num_requests_running") == 3);
+  CHECK(all.at("vllm:num_requests_waiting") == 2);
+  CHECK(all.at("vllm:kv_cache_usage_perc") == 0.25);
+  CHECK(all.at("vllm:cache_config_info{block_size=\"16\",num_gpu_blocks=\"8\"}") == 1);
+  CHECK(all.at("dejavu_requests_running") == 3);
+}
+
 TEST_CASE("contextual sparsity: every layer, block kind and method from the start") {
   const auto metrics = Metrics::create();
   CHECK_THAT(metrics->expose(), !Catch::Contains("dejavu_sparsity"));
