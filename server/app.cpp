@@ -218,8 +218,7 @@ class Daemon {
 
   void shut_down() {
     if (stack_.engine) {
-      stack_.engine->stop(
-          Error{ErrorCode::kUnavailable, "the server is shutting down", {}, "shutting_down"});
+      stack_.engine->stop(check_ready(ServiceState::kDraining).error());
     }
     if (grpc_) grpc_->stop();
     http_->stop();

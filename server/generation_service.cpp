@@ -59,11 +59,6 @@ std::size_t longest_token(const Tokenizer& tokenizer) {
   return longest;
 }
 
-tl::unexpected<Error> still_loading() {
-  return fail(ErrorCode::kUnavailable, "the model is still loading; try again shortly", {},
-              "model_loading");
-}
-
 std::int64_t unix_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(
              std::chrono::system_clock::now().time_since_epoch())
@@ -268,19 +263,10 @@ class ServiceImpl final : public GenerationService {
   }
 
   Status check_open(const LoadedModel* model, const std::string& name) const {
-    switch (state_.load()) {
-      case ServiceState::kDraining:
-        return fail(ErrorCode::kUnavailable, "the server is shutting down", {}, "shutting_down");
-      case ServiceState::kFailed:
-        return fail(ErrorCode::kUnavailable, "the engine has failed; the server must be restarted",
-                    {}, "engine_failed");
-      case ServiceState::kLoading:
-        return still_loading();
-      case ServiceState::kReady:
-      case ServiceState::kLeaving:
-        break;
-    }
-    if (model == nullptr) return still_loading();
+    const ServiceState state = state_;
+    const bool serving = state == ServiceState::kReady || state == ServiceState::kLeaving;
+    if (!serving) return check_ready(state);
+    if (model == nullptr) return check_ready(ServiceState::kLoading);
     if (!name.empty() && !names(*model, name)) {
       return fail(ErrorCode::kNotFound, "The model `" + name + "` does not exist.", "model",
                   "model_not_found");
@@ -331,22 +317,6 @@ class ServiceImpl final : public GenerationService {
 };
 
 }  // namespace
-
-const char* state_name(ServiceState state) {
-  switch (state) {
-    case ServiceState::kLoading:
-      return "loading";
-    case ServiceState::kReady:
-      return "ready";
-    case ServiceState::kLeaving:
-      return "leaving";
-    case ServiceState::kDraining:
-      return "draining";
-    case ServiceState::kFailed:
-      break;
-  }
-  return "failed";
-}
 
 std::unique_ptr<GenerationService> GenerationService::create(const ServiceOptions& options,
                                                              Metrics& metrics) {

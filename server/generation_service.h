@@ -21,6 +21,7 @@
 #include "engine/text/chat_template.h"
 #include "engine/text/tokenizer.h"
 #include "server/options.h"
+#include "server/service_state.h"
 #include "sparsity/control.h"
 
 namespace dejavu {
@@ -174,16 +175,6 @@ struct ModelCard {
   std::int64_t created = 0;
   int max_model_len = 0;
 };
-
-enum class ServiceState : std::uint8_t {
-  kLoading,
-  kReady,
-  kLeaving,   // not ready, so that new work goes elsewhere; what still comes is served
-  kDraining,  // what runs may finish, new work is refused
-  kFailed,
-};
-
-const char* state_name(ServiceState state);  // "loading" …
 
 class GenerationService {
  public:

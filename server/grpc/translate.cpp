@@ -147,7 +147,8 @@ Result<GenerateRequest> to_native(const v1::GenerateRequest& message) {
   if (message.sparsity().has_target_recall()) {
     request.sparsity.wish.target_recall = message.sparsity().target_recall();
   }
-  request.sparsity.per_chunk = message.sparsity().per_chunk();
+  request.sparsity.per_layer = message.sparsity().per_layer();
+  request.sparsity.per_chunk = message.sparsity().per_chunk() || request.sparsity.per_layer;
   return request;
 }
 

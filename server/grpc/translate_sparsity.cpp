@@ -44,12 +44,26 @@ void fill_block(const BlockStatus& block, v1::BlockSparsity& out) {
   fill_audit(block, *out.mutable_audit());
 }
 
+void fill_detail(const TokenDetail& detail, v1::SparsityUse& out) {
+  out.set_weight_share(static_cast<double>(detail.weight_share));
+  v1::LayerDensities& layers = *out.mutable_layers();
+  layers.mutable_mlp()->Add(detail.mlp.begin(), detail.mlp.end());
+  layers.mutable_heads()->Add(detail.heads.begin(), detail.heads.end());
+  if (!detail.audit) return;
+  v1::TokenAudit& audit = *out.mutable_audit();
+  audit.set_layer(detail.audit->layer);
+  audit.set_block(detail.audit->heads ? "heads" : "mlp");
+  audit.set_recall(static_cast<double>(detail.audit->recall));
+  audit.set_error(static_cast<double>(detail.audit->error));
+}
+
 }  // namespace
 
 void fill_sparsity(const SparsityUse& use, v1::SparsityUse& out) {
   out.set_mode(name_of(use.mode));
   out.set_mlp_density(use.mlp_density);
   out.set_head_density(use.head_density);
+  if (use.detail != nullptr) fill_detail(*use.detail, out);
 }
 
 void fill_sparsity(const SparsityStatus& status, v1::GetSparsityResponse& out) {

@@ -38,9 +38,8 @@ constexpr const char* kPagePolicy =
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-HttpResponse unavailable(const char* status, std::string message) {
-  HttpResponse response =
-      error_response(Error{ErrorCode::kUnavailable, std::move(message), {}, status});
+HttpResponse unavailable(const char* status, const Error& error) {
+  HttpResponse response = error_response(error);
   ordered_json body = ordered_json::parse(response.body);
   body["status"] = status;
   response.body = body.dump();
@@ -186,16 +185,21 @@ HttpResponse Api::sparsity() const {
 // Liveness: fails only when a restart would help, never because the server is loading or busy.
 HttpResponse Api::health() const {
   if (service_.state() == ServiceState::kFailed)
-    return unavailable("failed", "The engine failed; the daemon is about to exit.");
+    return unavailable("failed", check_ready(ServiceState::kFailed).error());
   if (engine_hangs(service_.engine_stats()))
-    return unavailable("hung", "The engine has work and finished no step for a minute.");
+    return unavailable("hung", {ErrorCode::kUnavailable,
+                                "the engine has work and finished no step for a minute",
+                                {},
+                                "engine_hung"});
   return json_response({{"status", "ok"}});
 }
 
 HttpResponse Api::ready() const {
   const ServiceState state = service_.state();
-  if (state == ServiceState::kReady) return json_response({{"status", "ready"}});
-  return unavailable(state_name(state), std::string("The server is ") + state_name(state) + ".");
+  if (const Status ready = check_ready(state); !ready) {
+    return unavailable(state_name(state), ready.error());
+  }
+  return json_response({{"status", "ready"}});
 }
 
 HttpResponse Api::page(const Route& route, const HttpRequest& request) const {

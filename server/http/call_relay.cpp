@@ -104,9 +104,7 @@ void CallRelay::take_end(const CallSummary& summary) {
 void CallRelay::take_error(const Error& error) {
   ended_ = true;
   const bool by_us = error.code == ErrorCode::kCancelled && args_.context.stopping;
-  const Error shown =
-      by_us ? Error{ErrorCode::kUnavailable, "The server is shutting down.", {}, "shutting_down"}
-            : error;
+  const Error shown = by_us ? check_ready(ServiceState::kDraining).error() : error;
   if (stream_ && (head_sent_ || !pending_.empty())) {
     failed_midway_ = true;
     pending_ += ReplyFormat::error_event(shown);

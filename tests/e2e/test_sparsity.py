@@ -8,6 +8,7 @@ import grpc
 import openai
 import pytest
 from daemon import run_dejavu
+from google.protobuf.json_format import MessageToDict
 from test_metrics import scrape, value
 
 MODEL = "dejavu-demo"
@@ -193,6 +194,64 @@ def test_grpc_chooses_refuses_and_reports(stubs, stub, status):
     assert list(answer.allowed) == status["allowed"]
     assert len(answer.layers) == 8
     assert answer.layers[3].mlp.density == status["layers"][3]["mlp"]["density"]
+
+
+def test_grpc_tells_it_layer_by_layer(stub, pb, client):
+    wish = {"mode": "exact", "per_layer": True}
+    request = pb.GenerateRequest(
+        prompt=PROMPT, max_tokens=8, temperature=0, ignore_eos=True, sparsity=pb.Sparsity(**wish)
+    )
+    *messages, last = stub.GenerateStream(request)
+    assert not last.sparsity.HasField("layers")
+    first, *tokens = [message.sparsity for message in messages]
+    assert first.mlp_density == 1  # from the prompt: dense, so without layers
+    assert not first.HasField("layers")
+    chunks = complete(client, wish, max_tokens=8, stream=True)
+    uses = [chunk.sparsity.get("chunk", chunk.sparsity) for chunk in chunks]
+    assert len(tokens) == len(uses[1:]) == 7
+    for ours, json_use in zip(tokens, uses[1:], strict=True):
+        assert sum(ours.layers.mlp) / 8 == pytest.approx(ours.mlp_density, abs=1e-5)
+        assert list(ours.layers.mlp) == pytest.approx(json_use["layers"]["mlp"], abs=1e-4)
+        assert list(ours.layers.heads) == pytest.approx(json_use["layers"]["heads"], abs=1e-4)
+        assert ours.weight_share == pytest.approx(json_use["weight_share"], abs=1e-4)
+
+
+def leaves(value, path=()):
+    """Every figure of nested objects and lists, by its path."""
+    if isinstance(value, dict):
+        items = value.items()
+    elif isinstance(value, list):
+        items = enumerate(value)
+    else:
+        return {path: value}
+    return {deep: leaf for key, inner in items for deep, leaf in leaves(inner, (*path, key)).items()}
+
+
+def test_grpc_and_http_tell_the_same_status(daemon, stub, pb):
+    """Each figure of GET /v1/sparsity has a field of GetSparsityResponse, and the other way round."""
+    http = leaves(daemon.get("/v1/sparsity").json())
+    del http[("object",)]
+    message = stub.GetSparsity(pb.GetSparsityRequest())
+    rpc = leaves(MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True))
+    names = {
+        "levels": {"lookahead": "lookahead_levels", "threshold": "threshold_levels"},
+        "predictor": {"seconds": "predictor_seconds", "overlapped_seconds": "overlapped_seconds"},
+        "thresholds": {"low": "threshold_low", "high": "threshold_high"},
+        "steps": {method: f"{method}_steps" for method in ("gather", "whole_read", "dense")}
+        | {"skip_zeros": "skip_zero_steps"},
+    }
+
+    def renamed(path):
+        for i, key in enumerate(path[:-1]):
+            if key in names:
+                return (*path[:i], names[key][path[i + 1]], *path[i + 2 :])
+        return path
+
+    told = {renamed(path): leaf for path, leaf in http.items() if leaf is not None}
+    assert told.keys() == rpc.keys()
+    for path, leaf in told.items():
+        if path[-1] in ("mode", "reason", "density", "recall", "threshold_low", "threshold_high"):
+            assert rpc[path] == leaf, path
 
 
 def test_metrics_count_units_and_methods(daemon, client):

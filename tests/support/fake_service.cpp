@@ -25,7 +25,8 @@ std::vector<std::int32_t> bytes_of(const std::string& text) {
 Error scripted_error(const std::string& kind) {
   if (kind == "queue")
     return {ErrorCode::kResourceExhausted, "The queue is full.", {}, "queue_full"};
-  if (kind == "loading") return {ErrorCode::kUnavailable, "The model is loading.", {}, "loading"};
+  if (kind == "loading")
+    return {ErrorCode::kUnavailable, "The model is loading.", {}, "model_loading"};
   if (kind == "model") return {ErrorCode::kNotFound, "No such model.", "model", "model_not_found"};
   if (kind == "deadline") return {ErrorCode::kDeadlineExceeded, "Too late.", {}, {}};
   return {ErrorCode::kInvalidArgument, "Too long.", "prompt", "context_length_exceeded"};

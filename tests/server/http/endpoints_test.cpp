@@ -54,11 +54,13 @@ TEST_CASE("health is liveness, ready is readiness") {
   const HttpReply loading = http.get("/ready");
   CHECK(loading.status == 503);
   CHECK(loading.json()["status"] == "loading");
+  CHECK(loading.json()["error"]["code"] == "model_loading");
   CHECK(loading.header("retry-after") == "5");
   http.service.set_state(ServiceState::kLeaving);
   const HttpReply leaving = http.get("/ready");
   CHECK(leaving.status == 503);
   CHECK(leaving.json()["status"] == "leaving");
+  CHECK(leaving.json()["error"]["code"] == "shutting_down");
   CHECK(http.post("/v1/completions", R"({"prompt":"a"})").status == 200);
   http.service.set_state(ServiceState::kReady);
 

@@ -281,6 +281,7 @@ TEST_CASE("draining answers and closes; stopping ends what runs with an error") 
   const HttpReply reply = late.get("/ready");
   CHECK(reply.status == 503);
   CHECK(reply.json()["status"] == "draining");
+  CHECK(reply.json()["error"]["code"] == "shutting_down");
   CHECK(reply.header("connection") == "close");
   busy.read_until("data: ");
   http.server->stop();

@@ -169,7 +169,7 @@ TEST_CASE("a refusal before the first byte is plain JSON with its status") {
   };
   for (const Case& c :
        {Case{"argument", 400, "context_length_exceeded"}, Case{"queue", 429, "queue_full"},
-        Case{"loading", 503, "loading"}, Case{"model", 404, "model_not_found"}}) {
+        Case{"loading", 503, "model_loading"}, Case{"model", 404, "model_not_found"}}) {
     for (const char* stream : {"true", "false"}) {
       const HttpReply reply =
           http.post("/completions",

@@ -253,6 +253,7 @@ TEST_CASE("errors have their codes before any work is done") {
     fixture.service->set_state(state);
     CHECK(error(story_request()).code == ErrorCode::kUnavailable);
     CHECK(error(story_request()).reason == reason);
+    CHECK(check_ready(state).error().reason == reason);
     CHECK(fixture.service->tokenize({"", std::string("x"), true}).error().reason == reason);
   }
   fixture.service->set_state(ServiceState::kLeaving);
