@@ -16,7 +16,7 @@ std::vector<OptionSpec> generate_options() {
       {.name = "max-tokens",
        .commands = kGenerate,
        .field = OptionalIntField{at<&Config::generate, &GenerateOptions::max_tokens>, 1, kAnyInt},
-       .help = "most tokens to generate; default: to the end of the context"},
+       .help = "most tokens to generate; default: until the text or the context ends"},
       {.name = "temperature",
        .commands = kGenerate | kBenchServe,
        .field = OptionalNumberField{at<&Config::generate, &GenerateOptions::temperature>, 0, 100},

@@ -21,8 +21,8 @@ std::vector<OptionSpec> text_options() {
       {.name = "max-tokens",
        .commands = kReadsText,
        .field = IntField{at<&Config::text, &TextOptions::max_tokens>, 0, kAnyInt},
-       .help = "tokens of the text to use, in windows of 512; 0: analyze 8192, eval 49152, "
-               "calibrate 262144 (full: 1048576)"},
+       .help = "most tokens of --text to use, in windows of 512; 0: 8192 for analyze, 49152 for "
+               "eval, 262144 for calibrate (--effort full: 1048576)"},
       {.name = "out",
        .commands = kReadsText,
        .field = TextField{at<&Config::text, &TextOptions::out_directory>},
