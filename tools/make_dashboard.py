@@ -67,17 +67,35 @@ def stat(title, expr, **options):
     return one
 
 
-def heat_map(title, histogram, **options):
-    one = panel("heatmap", title, [(total(f"{histogram}_bucket", "le"), "{{le}}")], width=12, **options)
-    one["targets"][0]["format"] = "heatmap"
+def heat_map(title, target, **options):
+    one = panel("heatmap", title, [target], width=12, **options)
     one["options"] = {
         "calculate": False,
-        "yAxis": {"unit": "s"},
         "color": {"mode": "scheme", "scheme": "Viridis", "steps": 64},
         "cellGap": 0,
         "legend": {"show": True},
         "tooltip": {"mode": "single", "yHistogram": True},
     }
+    return one
+
+
+def latency_map(title, histogram):
+    """Buckets over time."""
+    one = heat_map(title, (total(f"{histogram}_bucket", "le"), "{{le}}"))
+    one["targets"][0]["format"] = "heatmap"
+    one["options"]["yAxis"] = {"unit": "s"}
+    return one
+
+
+def layer_map(title, block, part, whole, *, window="$__rate_interval", **options):
+    """Layers over time, coloured by a ratio of two counters of a block kind."""
+    labels = HERE[:-1] + f', block="{block}"}}'
+    by_layer = " / ".join(f"sum by (layer) (rate(dejavu_sparsity_{one}{labels}[{window}]))" for one in (part, whole))
+    # Two digits, so that rows sorted by name are sorted by number.
+    padded = f'label_replace({by_layer}, "layer", "0$1", "layer", "(.)")'
+    one = heat_map(title, (padded, "layer {{layer}}"), unit="percentunit", **options)
+    one["options"]["color"].update({"min": 0, "max": 1})
+    one["options"]["filterValues"] = {"le": -1}  # 0 is a value
     return one
 
 
@@ -120,8 +138,8 @@ ROWS = {
         graph("Time to first token", quantiles("dejavu_time_to_first_token_seconds"), unit="s"),
         graph("Time between tokens", quantiles("dejavu_inter_token_latency_seconds"), unit="s"),
         graph("Whole request", quantiles("dejavu_e2e_request_latency_seconds"), unit="s"),
-        heat_map("Time to first token, requests/s", "dejavu_time_to_first_token_seconds"),
-        heat_map("Time between tokens, tokens/s", "dejavu_inter_token_latency_seconds"),
+        latency_map("Time to first token, requests/s", "dejavu_time_to_first_token_seconds"),
+        latency_map("Time between tokens, tokens/s", "dejavu_inter_token_latency_seconds"),
     ],
     "Objectives": [
         graph(
@@ -184,6 +202,94 @@ ROWS = {
         ),
         graph("Preemptions/s", [(rate("dejavu_preemptions_total"), "{{instance}}")], width=12),
         graph("Steps/s", [(rate("dejavu_step_duration_seconds_count"), "{{instance}}")], width=12),
+    ],
+    "Sparsity": [
+        graph(
+            "Density",
+            [
+                ('job:dejavu_sparsity_density:ratio_rate5m{job="$job"}', "{{block}}"),
+                (f"avg by (block) (dejavu_sparsity_predicted_density_ratio{HERE})", "{{block}}, calibrated"),
+            ],
+            unit="percentunit",
+            max=1,
+            description="Share of the neurons (mlp) and KV groups (heads) that sparsely computed tokens read.",
+        ),
+        graph(
+            "Recall of audited tokens",
+            [
+                ('job:dejavu_sparsity_recall:ratio_rate30m{job="$job"}', "{{block}}"),
+                (f"avg by (block) (dejavu_sparsity_predicted_recall_ratio{HERE})", "{{block}}, calibrated"),
+            ],
+            unit="percentunit",
+            max=1,
+            description="Share of the units that a token needs which were in its set, over half an hour.",
+        ),
+        graph(
+            "Agreement with dense",
+            [('job:dejavu_sparsity_agreement:ratio_rate30m{job="$job"}', "agreement")],
+            unit="percentunit",
+            max=1,
+            description="One minus the mean relative error of audited blocks' outputs, over half an hour.",
+        ),
+        layer_map("MLP density by layer", "mlp", "selected_units_total", "candidate_units_total"),
+        layer_map("Head density by layer", "heads", "selected_units_total", "candidate_units_total"),
+        layer_map(
+            "MLP recall by layer",
+            "mlp",
+            "audit_recalled_units_total",
+            "audit_active_units_total",
+            window="30m",
+            description="Of audited tokens, over half an hour. Empty where nothing was audited.",
+        ),
+        layer_map(
+            "Head recall by layer",
+            "heads",
+            "audit_recalled_units_total",
+            "audit_active_units_total",
+            window="30m",
+            description="Of audited tokens, over half an hour. Empty where nothing was audited.",
+        ),
+        graph(
+            "Error of audited outputs, worst blocks",
+            [(f"topk(5, max by (layer, block) (dejavu_sparsity_audit_error_ratio{HERE}))", "{{block}} {{layer}}")],
+            unit="percentunit",
+            description="Recent audits, as --audit-error-limit (0.2) sees them: above it a block is widened, then dense.",
+        ),
+        graph(
+            "Dense fallbacks",
+            [
+                (f"sum by (block) (dejavu_sparsity_dense_fallbacks_total{HERE})", "{{block}} dense until restart"),
+                (f"sum by (block) (dejavu_sparsity_widened_total{HERE})", "{{block}} thresholds lowered"),
+            ],
+            description="Blocks that the audit made dense, and times it widened one.",
+        ),
+        graph(
+            "How blocks are computed",
+            [(total("dejavu_sparsity_steps_total", "method"), "{{method}}")],
+            description="Blocks a second: gathered, read whole under masks, zeros skipped, dense.",
+        ),
+        graph(
+            "Time in predictors",
+            [(rate("dejavu_sparsity_predictor_seconds_total"), "{{instance}}")],
+            unit="percentunit",
+            width=12,
+            description="Seconds of predictions a second.",
+        ),
+        graph(
+            "Predictor overlap",
+            [
+                (
+                    ratio(
+                        "dejavu_sparsity_predictor_overlapped_seconds_total", "dejavu_sparsity_predictor_seconds_total"
+                    ),
+                    "hidden behind other work",
+                )
+            ],
+            unit="percentunit",
+            max=1,
+            width=12,
+            description="Share of the predictors' time on a side stream; 0 on the CPU, which predicts in line.",
+        ),
     ],
     "Process": [
         graph("CPUs used", [(rate("process_cpu_seconds_total"), "{{instance}}")]),

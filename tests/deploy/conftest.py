@@ -12,7 +12,8 @@ from daemon import Daemon  # noqa: E402
 
 @pytest.fixture(scope="session")
 def daemon():
-    started = Daemon("--kv-cache-memory", "256M")
+    # An audit a step, so that a short load shows what they find.
+    started = Daemon("--kv-cache-memory", "256M", "--audit-interval", "1")
     yield started.wait_ready()
     code = started.stop()
     assert code == 0, started.log
