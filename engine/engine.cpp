@@ -18,9 +18,11 @@ Result<std::unique_ptr<Engine>> Engine::create(Backend& backend, std::unique_ptr
 Result<std::unique_ptr<Engine>> create_engine(Backend& backend, std::unique_ptr<Transformer> model,
                                               const EngineOptions& options, int launch_ahead,
                                               StepSparsity* sparsity) {
+  const std::size_t beside = sparsity == nullptr ? 0 : sparsity->memory_bytes();
   const auto pages = kv_page_count(
       backend.info(),
-      {model->weight_bytes(), model->kv_shape().page_bytes(), model->max_model_len()}, options);
+      {model->weight_bytes() + beside, model->kv_shape().page_bytes(), model->max_model_len()},
+      options);
   if (!pages) return tl::unexpected(pages.error());
   auto cache = KvCache::create(backend, model->kv_shape(), *pages);
   if (!cache) return tl::unexpected(cache.error());

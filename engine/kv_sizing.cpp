@@ -48,7 +48,7 @@ Result<int> kv_page_count(const BackendInfo& backend, const KvDemand& demand,
       return fail(ErrorCode::kResourceExhausted,
                   need + ", but " + in_mib(left) + " of " + in_mib(backend.memory_bytes) + " (" +
                       backend.memory_source + ") are left beside " + in_mib(demand.weight_bytes) +
-                      " of weights; lower --max-model-len or give more memory",
+                      " of weights and predictors; lower --max-model-len or give more memory",
                   "max-model-len");
     }
     const std::size_t wanted = static_cast<std::size_t>(options.max_num_seqs) * least;

@@ -8,7 +8,7 @@
 namespace dejavu {
 
 struct KvDemand {
-  std::size_t weight_bytes = 0;
+  std::size_t weight_bytes = 0;  // and of what sparsity keeps beside them
   std::size_t page_bytes = 0;
   int max_model_len = 0;
 };

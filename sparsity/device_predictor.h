@@ -13,6 +13,7 @@ class DevicePredictor {
   static Result<DevicePredictor> upload(const PredictorWeights& weights, Backend& backend);
 
   const PredictorView& view() const { return view_; }
+  std::size_t bytes() const { return storage_.bytes(); }
   // [levels][units]
   const std::vector<float>& thresholds() const { return thresholds_; }
   // Lowers every threshold: more units score high enough. Holds for ops queued from now on.

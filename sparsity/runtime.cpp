@@ -153,6 +153,17 @@ SparsityStatus SparsityRuntime::status() const {
   return tally_->status();
 }
 
+std::size_t SparsityRuntime::memory_bytes() const {
+  std::size_t bytes = 0;
+  for (const Buffer& buffer : layers_->memory.storage) bytes += buffer.bytes();
+  for (const auto& model : layers_->models) {
+    bytes += model->device_cutoffs.bytes();
+    for (const auto* predictor : {&model->neurons, &model->heads})
+      if (*predictor) bytes += (*predictor)->bytes();
+  }
+  return bytes;
+}
+
 void SparsityRuntime::begin_step(const StepBatch& batch) {
   for (const auto& [block, action] : changes_) apply(block, action);
   changes_.clear();

@@ -43,6 +43,7 @@ class SparsityRuntime final : public LayerFactory, public StepSparsity, public S
   // options ask for what the model and its artifact do not make possible.
   Status prepare();
 
+  std::size_t memory_bytes() const override;
   void begin_step(const StepBatch& batch) override;
   std::optional<ReplayKey> replay_key() const override;
   void end_step(std::span<TokenDensity> densities) override;

@@ -18,6 +18,8 @@ class StepSparsity {
   StepSparsity& operator=(const StepSparsity&) = delete;
   virtual ~StepSparsity() = default;
 
+  // Backend memory it has taken, beside the model's.
+  virtual std::size_t memory_bytes() const = 0;
   // Before Transformer::forward of this batch: chooses each layer's method for the step.
   virtual void begin_step(const StepBatch& batch) = 0;
   // What the step's ops follow from, beside the batch's shape; absent when they do more than that

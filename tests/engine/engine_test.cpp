@@ -326,3 +326,36 @@ TEST_CASE("a cache too small for one sequence is refused with the numbers", "[en
   REQUIRE(sized);
   CHECK((*sized)->stats().kv_pages_total == 3 * 4096 / 16);
 }
+
+namespace {
+
+class HeavySparsity final : public StepSparsity {
+ public:
+  explicit HeavySparsity(std::size_t bytes) : bytes_(bytes) {}
+  std::size_t memory_bytes() const override { return bytes_; }
+  void begin_step(const StepBatch& /*batch*/) override {}
+  std::optional<ReplayKey> replay_key() const override { return {}; }
+  void end_step(std::span<TokenDensity> /*densities*/) override {}
+  void step_ended() override {}
+
+ private:
+  std::size_t bytes_;
+};
+
+}  // namespace
+
+TEST_CASE("the cache leaves room for what sparsity keeps", "[engine]") {
+  FakeBackend backend(false);
+  EngineOptions options;
+  options.max_num_seqs = 1;
+  const auto create = [&](std::size_t bytes) {
+    HeavySparsity sparsity(bytes);
+    return Engine::create(backend, std::make_unique<FakeTransformer>(backend, 64, 4096), options,
+                          &sparsity)
+        .map([](const auto&) { return true; });
+  };
+  CHECK(create(1000));
+  const auto full = create(backend.info().memory_bytes - 1000);
+  REQUIRE_FALSE(full);
+  CHECK(full.error().code == ErrorCode::kResourceExhausted);
+}

@@ -281,3 +281,14 @@ TEST_CASE("crossovers are measured when none are given", "[runtime]") {
     }
   }
 }
+
+TEST_CASE("the memory it has taken holds at least its predictors and cutoffs", "[runtime]") {
+  auto setup = setup_of(tiny_llama());
+  const auto bytes = [&setup] { return SparseEngine(setup).runtime->memory_bytes(); };
+  const std::size_t two_levels = bytes();
+  setup.artifact.cutoffs.push_back(0.2F);
+  CHECK(bytes() == two_levels + std::size_t{3} * 131 * sizeof(float));
+  setup.artifact.rank += 16;
+  setup.artifact.cutoffs.pop_back();
+  CHECK(bytes() >= two_levels + std::size_t{3} * 16 * (90 + 131));
+}
