@@ -42,6 +42,9 @@ Status submit_one(FakeEngine& fake, SequenceRequest request) {
   return fake.engine->submit(std::move(requests));
 }
 
+// 250 tokens take so long that no client's thread is too late to end them.
+void slow_step() { std::this_thread::sleep_for(50ms); }
+
 }  // namespace
 
 TEST_CASE("an engine answers as the model alone would", "[engine]") {
@@ -218,7 +221,7 @@ TEST_CASE("beyond the queue's bound calls are refused whole", "[engine]") {
 
 TEST_CASE("cancelling and deadlines end a sequence that runs", "[engine]") {
   FakeEngine fake(setup_of(GENERATE(0, 1, 2)));
-  fake.backend.on_wait = [] { std::this_thread::sleep_for(1ms); };
+  fake.backend.on_wait = slow_step;
   fake.engine->start();
   Listener cancelled(250);
   REQUIRE(submit_one(fake, make_request({1, 2, 3}, params_of(250), cancelled)));
@@ -265,7 +268,7 @@ TEST_CASE("a device failure fails every stream, tells the handler, and refuses w
 
 TEST_CASE("stopping fails what is left with the reason, started or not", "[engine]") {
   FakeEngine fake(setup_of(GENERATE(0, 1, 2)));
-  fake.backend.on_wait = [] { std::this_thread::sleep_for(1ms); };
+  fake.backend.on_wait = slow_step;
   Listener listener(250);
   REQUIRE(submit_one(fake, make_request({1, 2, 3}, params_of(250), listener)));
   if (GENERATE(true, false)) {

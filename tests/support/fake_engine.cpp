@@ -112,7 +112,7 @@ std::vector<SequenceRequest> FakeEngine::submitted() const {
 
 bool FakeEngine::wait_until_idle() {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, std::chrono::seconds(10), [this] { return running_.empty(); });
+  return changed_.wait_for(lock, std::chrono::minutes(1), [this] { return running_.empty(); });
 }
 
 void FakeEngine::run() {
@@ -136,7 +136,7 @@ void FakeEngine::step() {
   std::erase_if(running_, [](const Running& sequence) { return sequence.ended; });
 }
 
-void FakeEngine::advance(Running& sequence) {
+void FakeEngine::advance(Running& sequence) const {
   const SequenceRequest& request = sequence.request;
   const SamplingParams& sampling = request.sampling;
   if (request.stream->cancelled()) return end(sequence, ending(FinishReason::kCancelled));
@@ -144,6 +144,7 @@ void FakeEngine::advance(Running& sequence) {
     return end(sequence, ending(FinishReason::kError,
                                 {ErrorCode::kDeadlineExceeded, "the deadline passed", {}, {}}));
   }
+  if (options_.hold_after > 0 && sequence.next >= options_.hold_after) return;
   if (sequence.next == 0) {
     request.stream->stats = {0.001, 0.002, 1, 0};
     if (sampling.prompt_logprobs >= 0) {

@@ -21,6 +21,9 @@ struct FakeEngineOptions {
   int vocab_size = 4096;
   int max_model_len = 1024;
   std::chrono::microseconds step{0};  // pause before each step
+  // A sequence that has given so many tokens gives no more, until it is cancelled, its deadline
+  // passes or it fails: a test can end it in time however late its thread is. 0: never.
+  std::size_t hold_after = 0;
 };
 
 class FakeEngine final : public Engine {
@@ -48,7 +51,7 @@ class FakeEngine final : public Engine {
   void pause(bool paused);         // no step while paused
   void fail_running(Error error);  // ends every sequence with the error
   std::vector<SequenceRequest> submitted() const;
-  bool wait_until_idle();  // false after ten seconds
+  bool wait_until_idle();  // false after a minute
 
  private:
   struct Running {
@@ -59,7 +62,7 @@ class FakeEngine final : public Engine {
   };
   void run();
   void step();
-  static void advance(Running& sequence);
+  void advance(Running& sequence) const;
   static void end(Running& sequence, TokenEvent event);
 
   const FakeEngineOptions options_;

@@ -13,7 +13,7 @@
 namespace dejavu {
 namespace {
 
-constexpr int kTimeoutSeconds = 20;
+constexpr int kTimeoutSeconds = 60;
 
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),

@@ -34,14 +34,14 @@ class RecordingSink final : public GenerationSink {
     changed_.notify_all();
   }
 
-  // False after ten seconds.
+  // False after a minute.
   bool wait_for_end() {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(10), [this] { return ended(); });
+    return changed_.wait_for(lock, std::chrono::minutes(1), [this] { return ended(); });
   }
   bool wait_for_deltas(std::size_t count) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, std::chrono::seconds(10),
+    return changed_.wait_for(lock, std::chrono::minutes(1),
                              [&] { return ended() || deltas_.size() >= count; });
   }
 

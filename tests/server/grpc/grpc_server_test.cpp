@@ -33,7 +33,7 @@ int free_port(GenerationService& service) {
 std::optional<HealthCheckResponse::ServingStatus> health_of(Health::Stub& stub,
                                                             const std::string& service) {
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::minutes(1));
   HealthCheckRequest request;
   request.set_service(service);
   HealthCheckResponse response;
@@ -127,6 +127,7 @@ TEST_CASE("errors carry their gRPC code, reason and field") {
 TEST_CASE("a cancelled call and a passed deadline end the sequence") {
   ServiceFixture::Options options;
   options.engine.step = std::chrono::milliseconds(1);
+  options.engine.hold_after = 10;
   Daemon daemon(endless, options);
   {
     grpc::ClientContext context;

@@ -202,6 +202,7 @@ TEST_CASE("echo puts the prompt and its logprobs first, and bypasses the prefix 
 TEST_CASE("dropping the handle or cancelling ends the call and the sequence") {
   ServiceFixture::Options options;
   options.engine.step = std::chrono::milliseconds(1);
+  options.engine.hold_after = 10;
   ServiceFixture fixture([](const SequenceRequest&) { return std::vector<std::int32_t>(1000, 50); },
                          options);
   for (const bool drop : {true, false}) {
@@ -281,6 +282,7 @@ TEST_CASE("more sequences than are admitted are refused at once, and room comes 
 TEST_CASE("a deadline and an engine failure reach the caller as such") {
   ServiceFixture::Options options;
   options.engine.step = std::chrono::milliseconds(1);
+  options.engine.hold_after = 10;
   ServiceFixture fixture([](const SequenceRequest&) { return std::vector<std::int32_t>(1000, 50); },
                          options);
   GenerateRequest request = story_request(1000);
@@ -330,6 +332,7 @@ TEST_CASE("tokenize, detokenize, template and model cards") {
 TEST_CASE("the service ends while calls run") {
   ServiceFixture::Options options;
   options.engine.step = std::chrono::milliseconds(1);
+  options.engine.hold_after = 10;
   std::shared_ptr<GenerationCall> call;
   auto sink = std::make_shared<RecordingSink>();
   {
