@@ -9,7 +9,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-WAIT_SECONDS = 30
+WAIT_SECONDS = 90
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def run_dejavu(*args, env=None, **options):
     )
 
 
-def wait_until(condition, seconds=10):
+def wait_until(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"

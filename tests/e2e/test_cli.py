@@ -160,8 +160,8 @@ def test_a_second_daemon_on_the_port_is_refused(daemon):
 def test_sigterm_finishes_what_runs_and_refuses_the_rest(start_daemon):
     daemon = start_daemon("--drain-timeout", "60")
     channel = grpc.insecure_channel(daemon.grpc_address)
-    grpc.channel_ready_future(channel).result(10)
-    stream = Stream(daemon.url, 600)
+    grpc.channel_ready_future(channel).result(60)
+    stream = Stream(daemon.url, 900, n=8)
     assert stream.begun.wait(60)
     daemon.send_signal(signal.SIGTERM)
     daemon.wait_for_line("stopping")
@@ -174,7 +174,7 @@ def test_sigterm_finishes_what_runs_and_refuses_the_rest(start_daemon):
     stream.join(120)
     assert stream.error is None
     assert stream.events[-1] == "[DONE]"
-    assert json.loads(stream.events[-2])["usage"]["completion_tokens"] == 600
+    assert json.loads(stream.events[-2])["usage"]["completion_tokens"] == 8 * 900
     assert daemon.wait() == 0
 
 
@@ -185,9 +185,9 @@ def test_the_drain_timeout_cuts_off(start_daemon):
     started = time.monotonic()
     daemon.send_signal(signal.SIGTERM)
     assert daemon.wait() == 0
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 30
     for stream in streams:
-        stream.join(10)
+        stream.join(30)
         assert not stream.is_alive()
         assert "shutting down" in "".join(stream.events[-2:]), stream.events[-2:]
 
@@ -199,7 +199,7 @@ def test_a_second_signal_ends_at_once(start_daemon):
     daemon.send_signal(signal.SIGTERM)
     daemon.wait_for_line("stopping")
     daemon.send_signal(signal.SIGTERM)
-    assert daemon.wait(5) == -signal.SIGTERM
+    assert daemon.wait() == -signal.SIGTERM
 
 
 def test_health(daemon):

@@ -4,17 +4,11 @@ import time
 
 import openai
 import pytest
+from daemon import wait_until
 
 MODEL = "dejavu-demo"
 PROMPT = "Once upon a time"
 USER = [{"role": "user", "content": "Tell a short story about a fox."}]
-
-
-def eventually(holds, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "still not so"
-        time.sleep(0.02)
 
 
 def complete(client, **fields):
@@ -236,7 +230,7 @@ def test_a_stream_dropped_midway_frees_the_engine(client, daemon):
         next(iter(stream))
     assert daemon.metric("dejavu_requests_running") == 1
     stream.close()
-    eventually(lambda: daemon.metric("dejavu_requests_running") == 0)
+    wait_until(lambda: daemon.metric("dejavu_requests_running") == 0)
     assert daemon.metric("dejavu_kv_cache_pages_used") == 0
 
 
@@ -248,7 +242,7 @@ def test_an_answer_nobody_waits_for_is_cancelled(client, daemon):
             n=8,
             extra_body={"ignore_eos": True},
         )
-    eventually(lambda: daemon.metric("dejavu_requests_running") == 0)
+    wait_until(lambda: daemon.metric("dejavu_requests_running") == 0)
 
 
 def test_a_deadline_is_a_gateway_timeout(client):

@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from daemon import wait_until
 
-PLACES = 4  # two run, two wait
-REFUSED = 10 * PLACES
+PLACES = 16  # two run, the others wait: long enough for all that follows
+REFUSED = 40
 
 
 def test_a_full_queue_refuses_and_recovers(start_daemon, stubs):
-    daemon = start_daemon("--max-num-seqs", "2", "--max-queued", "2")
+    daemon = start_daemon("--max-num-seqs", "2", "--max-queued", str(PLACES - 2))
     pb, services = stubs
     with grpc.insecure_channel(daemon.grpc_address) as channel:
         stub = services.GenerationStub(channel)

@@ -340,7 +340,7 @@ def test_a_bad_predictor_is_widened_then_made_dense(start_daemon, fixed_artifact
     assert value(samples, "dejavu_sparsity_dense_fallbacks_total", **labels) == 1
     assert value(samples, "dejavu_sparsity_widened_total", **labels) == 2
     assert value(samples, "dejavu_sparsity_audit_error_total", **labels) > 0
-    daemon.wait_for_line(r"sparsity: .*dense", seconds=10)
+    daemon.wait_for_line(r"sparsity: .*dense")
 
 
 def test_an_artifact_of_another_model_or_a_broken_one_is_refused_by_name(tmp_path, fixed_artifact):
