@@ -31,7 +31,7 @@ struct SparseStep {
   int tokens = 0;
   std::vector<LayerPlan> layers;
   AuditRecord* audit = nullptr;  // what this step audits; null: nothing
-  double predict_seconds = 0;    // on a synchronous backend
+  double predict_seconds = 0;    // on a synchronous backend, but for what runs beside other ops
 };
 
 // For steps of at most `max_tokens` tokens.

@@ -1,7 +1,7 @@
 // The op contract every backend implements. Ops take a stream explicitly and are queued on it in
-// call order; on the CPU they have run when the call returns. Pointers in Args are backend memory
-// unless said otherwise. Shapes use T tokens, S sequences, d model width, H query heads, G KV
-// heads, D head_dim. One thread (the engine thread) calls a Backend at a time.
+// call order (the CPU's run when called, kSide's perhaps later). Pointers in Args are backend
+// memory unless said otherwise. Shapes use T tokens, S sequences, d model width, H query heads, G
+// KV heads, D head_dim. One thread (the engine thread) calls a Backend at a time.
 //
 // Order of addition (design, section 6): an output element's bits never depend on how many rows
 // share the call, on the row's place among them, on chunking or on thread count.

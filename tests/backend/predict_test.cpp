@@ -1,6 +1,7 @@
 // predict against the double reference: a unit's membership may differ only where its score lies
 // at its threshold.
 #include <catch2/catch.hpp>
+#include <functional>
 
 #include "engine/backend/cpu/isa.h"
 #include "tests/backend/backends.h"
@@ -120,7 +121,10 @@ struct Call {
   PredictorView predictor;
 };
 
-Answer predict(Backend& backend, const Call& call, std::int64_t first, std::int64_t count) {
+// `meanwhile`: what the main stream does after it has waited for the predictor on the side stream;
+// null: the predictor runs on the main stream.
+Answer predict(Backend& backend, const Call& call, std::int64_t first, std::int64_t count,
+               const std::function<void()>& meanwhile = nullptr) {
   const int stride = mask_words(call.predictor.units) + 1;
   const auto bytes = [](std::int64_t values) { return static_cast<std::size_t>(values) * 4; };
   Buffer words = std::move(backend.allocate(bytes(count * stride + 1)).value());
@@ -136,7 +140,14 @@ Answer predict(Backend& backend, const Call& call, std::int64_t first, std::int6
   args.counts = counts.as<std::int32_t>();
   args.union_ids = ids.as<std::int32_t>();
   args.union_count = total.as<std::int32_t>();
-  backend.predict(args, StreamId::kMain);
+  if (meanwhile) {
+    backend.order(StreamId::kMain, StreamId::kSide);
+    backend.predict(args, StreamId::kSide);
+    backend.order(StreamId::kSide, StreamId::kMain);
+    meanwhile();
+  } else {
+    backend.predict(args, StreamId::kMain);
+  }
   Answer answer;
   std::vector<std::uint32_t> all(static_cast<std::size_t>(count * stride));
   backend.download(all.data(), words.data(), all.size() * 4, StreamId::kMain);
@@ -252,6 +263,42 @@ TEST_CASE("predict gives a token the same set in any batch and on one thread or 
             words.insert(words.end(), answer.words.begin(), answer.words.end());
           }
           CHECK(words == alone);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE(
+    "sets predicted on the side stream are of the tokens as they were, with one and two threads") {
+  for (const CpuIsa isa : supported_isas()) {
+    BackendOptions options;
+    options.cpu_isa = isa_name(isa);
+    for (const int threads : {1, 2}) {
+      options.threads = threads;
+      const auto backend = std::move(make_cpu_backend(options).value());
+      for (const Shape& shape : kShapes) {
+        for (const std::int64_t tokens : {1, 5, 33}) {
+          INFO(isa_name(isa) << " units " << shape.units << " tokens " << tokens);
+          std::mt19937 random(23);
+          Predictor predictor(shape, random);
+          Operand x(*backend, {tokens, shape.input, DType::kF32, {}});
+          x.randomize(random, 2.0F);
+          const Indices level(*backend,
+                              std::vector<std::int32_t>(static_cast<std::size_t>(tokens)));
+          const Call call{x, level, predictor.on(*backend)};
+          const Answer expected = predict(*backend, call, 0, tokens);
+          Operand heads(*backend, {tokens, 300, DType::kF32, {}});
+          Operand weights(*backend, {300, shape.input, DType::kF32, {}});
+          heads.randomize(random, 1.0F);
+          weights.randomize(random, 1.0F);
+          const Answer answer = predict(*backend, call, 0, tokens, [&] {
+            backend->project({heads.device(), weights.device(), nullptr, x.device(), true},
+                             StreamId::kMain);
+          });
+          CHECK(answer.words == expected.words);
+          CHECK(answer.counts == expected.counts);
+          CHECK(answer.ids == expected.ids);
         }
       }
     }

@@ -94,10 +94,12 @@ Result<Buffer> CpuBackend::allocate(std::size_t bytes) {
 }
 
 void CpuBackend::upload(void* device, const void* host, std::size_t bytes, StreamId /*stream*/) {
+  finish_predict();
   if (bytes > 0) std::memcpy(device, host, bytes);
 }
 
 void CpuBackend::download(void* host, const void* device, std::size_t bytes, StreamId /*stream*/) {
+  finish_predict();
   if (bytes > 0) std::memcpy(host, device, bytes);
 }
 
@@ -124,6 +126,7 @@ void CpuBackend::store_kv(const StoreKvArgs& args, StreamId /*stream*/) {
 }
 
 void CpuBackend::attention(const AttentionArgs& args, StreamId /*stream*/) {
+  finish_predict();
   const auto group = static_cast<int>(args.q.cols / args.cache.head_dim / args.cache.kv_heads);
   const int block = std::max(1, kAttentionRows / group);
   std::vector<AttentionItem> items;

@@ -1,11 +1,13 @@
 // The CPU backend: ops cut into items for the workers, run by the kernels of the chosen instruction
-// set. Everything has run when a call returns; streams mean nothing.
+// set. Everything has run when a call returns, but for sets predicted on the side stream: see
+// predict_ops.cpp.
 #pragma once
 
 #include <atomic>
 #include <functional>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/backend/backend.h"
@@ -27,7 +29,10 @@ class CpuBackend final : public Backend {
   void upload(void* device, const void* host, std::size_t bytes, StreamId stream) override;
   void download(void* host, const void* device, std::size_t bytes, StreamId stream) override;
   void order(StreamId /*before*/, StreamId /*after*/) override {}
-  Status synchronize(StreamId /*stream*/) override { return {}; }
+  Status synchronize(StreamId /*stream*/) override {
+    finish_predict();
+    return {};
+  }
 
   void embed(const EmbedArgs& args, StreamId stream) override;
   void norm(const NormArgs& args, StreamId stream) override;
@@ -57,6 +62,17 @@ class CpuBackend final : public Backend {
     std::vector<std::byte> storage_;
   };
 
+  // A call of predict() whose sets are still to be computed and counted.
+  struct PendingSets {
+    bool waits = false;
+    std::int64_t items = 0;  // of the second product; 0: it is done
+    std::int64_t rows_an_item = 0;
+    PredictArgs args;
+    PredictSetJob job;
+    std::vector<std::uint32_t*> sets;  // of the tokens that have a level
+    std::vector<std::int32_t> levels;
+  };
+
   struct RowSpan {
     std::int64_t begin = 0;
     std::int64_t end = 0;
@@ -69,8 +85,18 @@ class CpuBackend final : public Backend {
   static void cut_ranges(ProjectJob& job);
   float* partials(const ProjectJob& job);
   void fold(const ProjectJob& job);
-  void predict_sets(const PredictorView& predictor, const PredictSetJob& job,
-                    const std::vector<const float*>& x);
+  void begin_predict(const std::vector<const float*>& x);
+  void predict_item(std::int64_t item);
+  void finish_predict();
+  // Runs body(item) for each item and, beside them, what is left of a predictor's second product.
+  template <class Body>
+  void for_items_and_sets(std::int64_t items, const Body& body) {
+    const std::int64_t sets = std::exchange(pending_.items, 0);
+    pool_.parallel_for(items + sets, [&](std::int64_t item, int) {
+      if (item < items) return body(item);
+      predict_item(item - items);
+    });
+  }
   void for_tokens(std::int64_t tokens, std::int64_t width,
                   const std::function<void(std::int64_t)>& body);
 
@@ -79,6 +105,9 @@ class CpuBackend final : public Backend {
   WorkerPool pool_;
   std::shared_ptr<std::atomic<std::size_t>> in_use_;  // outlives us in the Buffers we gave
   HostArena arena_;
+  PendingSets pending_;
+  Workspace predict_packed_;
+  Workspace predict_low_;
   Workspace packed_;
   Workspace partials_;
   std::vector<RowSpan> items_;

@@ -229,7 +229,7 @@ struct AmxGatherOne {
     int evens[kUnitRows];
     // In a block the even inputs come first.
     for (int first = 0; first < ids.count;) {
-      const int last = Pieces::end_of_block(ids, first);
+      const int last = end_of_block(ids, first);
       int place = first;
       for (const int odd : {0, 1}) {
         for (int i = first; i < last; ++i) {
@@ -250,7 +250,7 @@ struct AmxGatherOne {
     const unsigned control = _mm_getcsr();
     _mm_setcsr(control | kFlushDenormals);
     for (int first = 0; first < ids.count;) {
-      const int last = Pieces::end_of_block(ids, first);
+      const int last = end_of_block(ids, first);
       add_block(unit, {list.rows + first, x + first, evens[first], last - first}, ahead);
       first = last;
     }

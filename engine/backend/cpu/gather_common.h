@@ -25,6 +25,13 @@ struct UnitIds {
   }
 };
 
+// The end of the block that the unit's row `first` begins.
+inline int end_of_block(const UnitIds& unit, int first) {
+  int last = first + 1;
+  while (last < unit.count && unit.ids[last] / kSetWord == unit.ids[first] / kSetWord) ++last;
+  return last;
+}
+
 // The ids of a sorted list, unit by unit.
 class UnitList {
  public:
@@ -61,36 +68,31 @@ struct RowList {
   }
 };
 
-// Rows read side by side are fetched a little ahead of where they are read; at their end it is the
-// beginnings of the rows read next.
+// The rows read next are fetched beside those being read, in address order: for each line of the
+// latter as many lines as there are rows to come, so that all of them are on their way in time.
 class ListAhead {
  public:
+  ListAhead() = default;
   ListAhead(const char* const* rows, int count, std::int64_t row_bytes)
       : rows_(rows), count_(count), row_bytes_(row_bytes) {}
-  void then(const char* const* rows, int count) {
-    next_ = rows;
-    next_count_ = count;
-  }
 
-  // When the line at byte `offset` of each row is read.
-  void fetch(std::int64_t offset) const {
-    constexpr std::int64_t kDistance = 256;
-    const std::int64_t there = offset + kDistance;
-    if (there < row_bytes_) {
-      for (int r = 0; r < count_; ++r) _mm_prefetch(rows_[r] + there, _MM_HINT_T1);
-    } else {
-      for (int r = 0; r < next_count_; ++r) {
-        _mm_prefetch(next_[r] + (there - row_bytes_), _MM_HINT_T1);
-      }
+  // When a line of each row is read.
+  void fetch() {
+    for (int i = 0; i < count_ && row_ < count_; ++i) {
+      _mm_prefetch(rows_[row_] + offset_, _MM_HINT_T1);
+      offset_ += 64;
+      if (offset_ < row_bytes_) continue;
+      offset_ = 0;
+      ++row_;
     }
   }
 
  private:
-  const char* const* rows_;
-  int count_;
-  std::int64_t row_bytes_;
-  const char* const* next_ = nullptr;
-  int next_count_ = 0;
+  const char* const* rows_ = nullptr;
+  int count_ = 0;
+  std::int64_t row_bytes_ = 0;
+  int row_ = 0;
+  std::int64_t offset_ = 0;
 };
 
 // Sums of a unit's rows for every token: [tokens][kFinishRows].
@@ -99,6 +101,15 @@ struct UnitSums {
   const RowList* next = nullptr;  // read after these; null: unknown
   float* sums = nullptr;
   bool cold = false;  // nothing was read before these
+
+  // What is read after the rows before `last`, `most` rows of it.
+  ListAhead ahead(int last, int most, std::int64_t row_bytes) const {
+    if (last < rows->count) {
+      return {rows->rows + last, static_cast<int>(smaller(most, rows->count - last)), row_bytes};
+    }
+    if (next == nullptr) return {};
+    return {next->rows, static_cast<int>(smaller(most, next->count)), row_bytes};
+  }
 };
 
 // What a unit's rows add to the partial of their range, for columns [begin, end).
@@ -112,6 +123,16 @@ struct UnitAdd {
   std::int64_t begin = 0;
   std::int64_t end = 0;
   bool cold = false;  // nothing was read before these
+
+  // What is read after the rows before `last`: the next block's, or `next`.
+  ListAhead ahead(const RowList& list, int last) const {
+    const std::int64_t row_bytes = (end - begin) * element_bytes(job->w.dtype);
+    if (last < list.count) {
+      return {list.rows + last, end_of_block(*unit, last) - last, row_bytes};
+    }
+    if (next == nullptr) return {};
+    return {next->rows, static_cast<int>(smaller(kRowBlock, next->count)), row_bytes};
+  }
 };
 
 inline bool is_nonzero(float x) { return x != 0; }

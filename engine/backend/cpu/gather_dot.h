@@ -19,14 +19,14 @@ struct DotGather {
   // Fetches a line of each row as dot_tile comes to it.
   class Lines {
    public:
-    explicit Lines(const ListAhead& ahead) : ahead_(ahead) {}
+    explicit Lines(ListAhead& ahead) : ahead_(ahead) {}
     void lines(int /*count*/) {
-      if (at_ % 64 == 0) ahead_.fetch(at_);
+      if (at_ % 64 == 0) ahead_.fetch();
       at_ += D::kStep * D::kWeightBytes;
     }
 
    private:
-    const ListAhead& ahead_;
+    ListAhead& ahead_;
     std::int64_t at_ = 0;
   };
 
@@ -40,12 +40,7 @@ struct DotGather {
     for (int r = 0; r < list.count; r += kRows) {
       const int some = static_cast<int>(smaller(kRows, list.count - r));
       for (int i = 0; i < kRows; ++i) tile.w[i] = list.rows[r + smaller(i, some - 1)];
-      ListAhead ahead(list.rows + r, some, job.x.cols * D::kWeightBytes);
-      if (r + kRows < list.count) {
-        ahead.then(list.rows + r + kRows, static_cast<int>(smaller(kRows, list.count - r - kRows)));
-      } else if (unit.next != nullptr) {
-        ahead.then(unit.next->rows, static_cast<int>(smaller(kRows, unit.next->count)));
-      }
+      ListAhead ahead = unit.ahead(r + kRows, kRows, job.x.cols * D::kWeightBytes);
       Lines lines(ahead);
       dot_tile<D, kRows, N>(tile, lines);
       tile.sums += kRows;

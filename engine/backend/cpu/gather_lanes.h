@@ -47,26 +47,25 @@ struct LaneGather {
     while (places.count % L::kStreamRows != 0) places.put(list.rows[list.count - 1], -1);
     places.take(unit.x, job.x.rows);
     for (int first = 0; first < places.count; first += L::kStreamRows) {
-      ListAhead ahead(places.rows + first, L::kStreamRows,
-                      (unit.end - unit.begin) * L::kWeightBytes);
+      const std::int64_t row_bytes = (unit.end - unit.begin) * L::kWeightBytes;
+      ListAhead ahead;
       if (first + L::kStreamRows < places.count) {
-        ahead.then(places.rows + first + L::kStreamRows, L::kStreamRows);
+        ahead = {places.rows + first + L::kStreamRows, L::kStreamRows, row_bytes};
       } else if (unit.next != nullptr) {
-        ahead.then(unit.next->rows, unit.next->count);
+        ahead = {unit.next->rows, unit.next->count, row_bytes};
       }
       add_rows(unit, places, first, ahead);
     }
   }
 
-  static void add_rows(const UnitAdd<X>& unit, const Places& places, int first,
-                       const ListAhead& ahead) {
+  static void add_rows(const UnitAdd<X>& unit, const Places& places, int first, ListAhead& ahead) {
     constexpr int kSteps = L::kStreamRows / L::kInputs;
     constexpr std::int64_t kStepBytes = 2 * S::kWidth * L::kWeightBytes;
     const ProjectJob& job = *unit.job;
     for (std::int64_t column = unit.begin; column < unit.end; column += 2 * S::kWidth) {
       const std::int64_t offset = (column - unit.begin) * L::kWeightBytes;
       for (std::int64_t line = round_up(offset, 64); line < offset + kStepBytes; line += 64) {
-        ahead.fetch(line);
+        ahead.fetch();
       }
       typename L::Operand w[kSteps][2];
       L::load_picked(places.rows + first, offset, unit.end - column, w);

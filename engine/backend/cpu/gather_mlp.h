@@ -68,6 +68,18 @@ void unit_hidden(const RowsJob& up, const UnitIds& unit, UnitMlp& mlp, typename 
   }
 }
 
+// Fetches the biases of a range, picked one by one later.
+inline void fetch_biases(const GatherMlpJob& job, std::int64_t range) {
+  for (const float* bias : {job.up.bias, job.up.gate_bias}) {
+    if (bias == nullptr) continue;
+    const std::int64_t end = smaller(job.up.w.rows, (range + 1) * job.down.range_length);
+    for (std::int64_t i = range * job.down.range_length; i < end; i += 16) {
+      _mm_prefetch(reinterpret_cast<const char*>(bias + i), _MM_HINT_T1);
+      __asm__ volatile("");  // a function that only prefetches would be left out
+    }
+  }
+}
+
 // The first of the ids, sorted, that is not below `least`.
 inline const std::int32_t* first_id(const GatherMlpJob& job, std::int64_t least) {
   std::int64_t low = 0;
@@ -88,6 +100,7 @@ void gather_mlp_range(const GatherMlpJob& job, std::int64_t range) {
   const RowsJob& up = job.up;
   const ProjectJob& down = job.down;
   float* partial = down.partials + range * partial_size(down);
+  fetch_biases(job, range);
   zero_partial(down, partial, 0, down.w.cols);
   UnitList list(first_id(job, range * down.range_length),
                 first_id(job, (range + 1) * down.range_length));

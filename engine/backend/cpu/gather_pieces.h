@@ -30,12 +30,6 @@ class Pieces {
       first = last;
     }
   }
-  static int end_of_block(const UnitIds& unit, int first) {
-    int last = first + 1;
-    while (last < unit.count && unit.ids[last] / kSetWord == unit.ids[first] / kSetWord) ++last;
-    return last;
-  }
-
   const char* next() {
     if (group_ == added_) return last_;
     const Group& group = groups_[group_];

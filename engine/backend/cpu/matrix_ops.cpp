@@ -24,6 +24,7 @@ constexpr std::int64_t kSkipColumns = 1024;
 }  // namespace
 
 void CpuBackend::linear(const LinearArgs& args, StreamId /*stream*/) {
+  finish_predict();
   RowsJob job;
   job.x = args.x;
   job.w = args.w;
@@ -48,6 +49,7 @@ void CpuBackend::linear(const LinearArgs& args, StreamId /*stream*/) {
 }
 
 void CpuBackend::mlp_up(const MlpUpArgs& args, StreamId /*stream*/) {
+  finish_predict();
   RowsJob job;
   job.x = args.x;
   job.w = args.up;
@@ -178,7 +180,7 @@ void CpuBackend::project(const ProjectArgs& args, StreamId /*stream*/) {
     const std::int64_t columns =
         round_up(std::clamp<std::int64_t>(even, 1, kPanelColumns), kColumnPanel);
     const std::int64_t groups = ceil_div(args.w.cols, columns);
-    pool_.parallel_for(groups * blocks, [&](std::int64_t item, int) {
+    for_items_and_sets(groups * blocks, [&](std::int64_t item) {
       const std::int64_t begin = item % groups * columns;
       kernel.panels(job, item / groups * kTokenBlock, begin,
                     std::min(args.w.cols, begin + columns));
@@ -188,7 +190,7 @@ void CpuBackend::project(const ProjectArgs& args, StreamId /*stream*/) {
   job.partials = partials(job);
   if (!skip && kernel.pairs != nullptr && kernel.pairs(job) && job.ranges >= 2 * pool_.threads()) {
     const std::int64_t half = ceil_div(job.ranges, 2);
-    pool_.parallel_for(half, [&](std::int64_t range, int) {
+    for_items_and_sets(half, [&](std::int64_t range) {
       if (range + half < job.ranges) return kernel.range_pair(job, range, range + half);
       kernel.range(job, range, 0, args.w.cols);
     });
@@ -198,7 +200,7 @@ void CpuBackend::project(const ProjectArgs& args, StreamId /*stream*/) {
       skip ? kernels_.gather[static_cast<std::size_t>(args.w.dtype)].project_range : kernel.range;
   const std::int64_t width = skip ? kSkipColumns : kRangeColumns;
   const std::int64_t groups = ceil_div(args.w.cols, width);
-  pool_.parallel_for(job.ranges * groups, [&](std::int64_t item, int) {
+  for_items_and_sets(job.ranges * groups, [&](std::int64_t item) {
     const std::int64_t begin = item % groups * width;
     run(job, item / groups, begin, std::min(args.w.cols, begin + width));
   });

@@ -99,69 +99,83 @@ struct PredictTiles {
   }
 
   static void sums(const PredictRows& rows, const ScoreBlock& block) {
+    if (block.tokens <= kPackTokens && block.rows > kTileRows)
+      return multiply<2, 1>(rows, block, 0);
     for (std::int64_t row = 0; row < block.rows; row += kTileRows) {
       if (block.tokens > kPackTokens) {
-        multiply<2>(rows, block, row);
+        multiply<1, 2>(rows, block, row);
       } else {
-        multiply<1>(rows, block, row);
+        multiply<1, 1>(rows, block, row);
       }
     }
   }
 
-  // 16 rows by N tiles of tokens; a row's sums are 256 times the upper bytes' and the lower ones'.
-  template <int N>
+  // 64 inputs of 16 rows as a left operand.
+  struct Weights {
+    const std::int8_t* data;
+    std::int64_t stride;
+    alignas(64) std::int8_t staged[kTileRows][kInputs];
+
+    Weights(const PredictRows& rows, std::int64_t row, std::int64_t step)
+        : data(rows.w + row * rows.in + step * kInputs), stride(rows.in) {
+      const std::int64_t ahead = distance(rows.in);
+      for (int r = 0; r < kTileRows; ++r) _mm_prefetch(data + r * stride + ahead, _MM_HINT_T0);
+      const std::int64_t some = smaller(kTileRows, rows.rows - row);
+      const std::int64_t inputs = smaller(kInputs, rows.in - step * kInputs);
+      if (some == kTileRows && inputs == kInputs) return;
+      stage(data, stride, {some, inputs}, staged);
+      data = staged[0];
+      stride = kInputs;
+      stores_before_tiles(staged);
+    }
+  };
+
+  // `Tiles` of 16 rows, one after the other, by N tiles of tokens, at most two products of both; a
+  // row's sums are 256 times the upper bytes' and the lower ones'.
+  template <int Tiles, int N>
   static void multiply(const PredictRows& rows, const ScoreBlock& block, std::int64_t row) {
     const std::int64_t n = width(rows.tokens);
     const std::int64_t tile_words = kTileRows * n;
-    const auto* x =
-        static_cast<const char*>(rows.packed) + block.token / kPackTokens * tile_bytes(rows);
     const std::int64_t first = block.row + row;
-    const std::int64_t some = smaller(kTileRows, rows.rows - first);
-    const std::int64_t ahead = distance(rows.in);
-    alignas(64) std::int8_t staged[kTileRows][kInputs];
+    const auto* tile = static_cast<const std::uint32_t*>(rows.packed) +
+                       block.token / kPackTokens * tile_bytes(rows) / 4;
     _tile_zero(0);
     _tile_zero(1);
-    if constexpr (N > 1) {
+    if constexpr (Tiles * N > 1) {
       _tile_zero(2);
       _tile_zero(3);
     }
-    for (std::int64_t step = 0; step < steps(rows.in); ++step) {
-      const std::int8_t* w = rows.w + first * rows.in + step * kInputs;
-      std::int64_t stride = rows.in;
-      const std::int64_t inputs = smaller(kInputs, rows.in - step * kInputs);
-      for (int r = 0; r < kTileRows; ++r) {
-        _mm_prefetch(w + r * stride + ahead, _MM_HINT_T0);
-      }
-      if (some < kTileRows || inputs < kInputs) {
-        stage(w, rows.in, some, inputs, staged);
-        w = staged[0];
-        stride = kInputs;
-        stores_before_tiles(staged);
-      }
-      const auto* tile = reinterpret_cast<const std::uint32_t*>(x) + step * 2 * tile_words;
-      _tile_loadd(4, w, stride);
+    for (std::int64_t step = 0; step < steps(rows.in); ++step, tile += 2 * tile_words) {
+      const Weights w(rows, first, step);
+      _tile_loadd(4, w.data, w.stride);
       _tile_loadd(6, tile, n * 4);
       _tile_dpbssd(0, 4, 6);
       _tile_loadd(7, tile + tile_words, n * 4);
       _tile_dpbsud(1, 4, 7);
+      if constexpr (Tiles > 1) {
+        const Weights more(rows, first + kTileRows, step);
+        _tile_loadd(5, more.data, more.stride);
+        _tile_dpbssd(2, 5, 6);
+        _tile_dpbsud(3, 5, 7);
+      }
       if constexpr (N > 1) {
-        tile += tile_bytes(rows) / 4;
-        _tile_loadd(6, tile, n * 4);
+        const auto* others = tile + tile_bytes(rows) / 4;
+        _tile_loadd(6, others, n * 4);
         _tile_dpbssd(2, 4, 6);
-        _tile_loadd(7, tile + tile_words, n * 4);
+        _tile_loadd(7, others + tile_words, n * 4);
         _tile_dpbsud(3, 4, 7);
       }
     }
-    alignas(64) std::int32_t upper[kTileRows * kTileRows];
-    alignas(64) std::int32_t lower[kTileRows * kTileRows];
+    alignas(64) std::int32_t sums[4][kTileRows * kTileRows];
     const std::int64_t out_stride = n == 1 ? 4 : 64;
-    _tile_stored(0, upper, out_stride);
-    _tile_stored(1, lower, out_stride);
-    put_sums(upper, lower, n, block.sums + row);
-    if constexpr (N > 1) {
-      _tile_stored(2, upper, out_stride);
-      _tile_stored(3, lower, out_stride);
-      put_sums(upper, lower, n, block.sums + kPackTokens * kSetWord + row);
+    _tile_stored(0, sums[0], out_stride);
+    _tile_stored(1, sums[1], out_stride);
+    put_sums(sums[0], sums[1], n, block.sums + row);
+    if constexpr (Tiles * N > 1) {
+      _tile_stored(2, sums[2], out_stride);
+      _tile_stored(3, sums[3], out_stride);
+      put_sums(sums[2], sums[3], n,
+               block.sums + row + (N > 1 ? kPackTokens * kSetWord : kTileRows));
     }
   }
   // Short rows follow each other: what comes 32 to 64 rows later is what is read next.
@@ -181,12 +195,16 @@ struct PredictTiles {
     for (std::int64_t t = 0; t < n; ++t) _mm512_storeu_ps(out + t * kSetWord, lines[t]);
   }
 
-  static void stage(const std::int8_t* w, std::int64_t stride, std::int64_t rows,
-                    std::int64_t inputs, std::int8_t (*to)[kInputs]) {
-    const __mmask64 mask = inputs >= 64 ? ~__mmask64{0} : (__mmask64{1} << inputs) - 1;
+  struct Part {
+    std::int64_t rows;
+    std::int64_t inputs;
+  };
+  static void stage(const std::int8_t* w, std::int64_t stride, const Part& part,
+                    std::int8_t (*to)[kInputs]) {
+    const __mmask64 mask = part.inputs >= 64 ? ~__mmask64{0} : (__mmask64{1} << part.inputs) - 1;
     for (std::int64_t r = 0; r < kTileRows; ++r) {
-      _mm512_store_si512(
-          to[r], r < rows ? _mm512_maskz_loadu_epi8(mask, w + r * stride) : _mm512_setzero_si512());
+      _mm512_store_si512(to[r], r < part.rows ? _mm512_maskz_loadu_epi8(mask, w + r * stride)
+                                              : _mm512_setzero_si512());
     }
   }
 };

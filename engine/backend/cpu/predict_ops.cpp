@@ -1,0 +1,140 @@
+// The CPU backend's predictors. On the side stream the second product, most of the work, waits for
+// the next project(): that op leaves workers idle when its matrix is small or its ranges are few,
+// and those take the predictor's rows. Every op that could see the sets finishes them first.
+#include <algorithm>
+#include <bit>
+#include <vector>
+
+#include "engine/backend/cpu/cpu_backend.h"
+#include "engine/backend/cpu/work_sizes.h"
+
+namespace dejavu {
+namespace {
+
+// Work below which one thread is done before others would have woken up.
+constexpr std::int64_t kSmallBytes = std::int64_t{32} << 10;
+constexpr std::int64_t kSmallProducts = std::int64_t{1} << 21;
+constexpr std::int64_t kItemBytes = std::int64_t{64} << 10;
+
+// Rows an item of a predictor takes: all of them when they are little work.
+std::int64_t rows_an_item(const PredictRows& rows) {
+  const std::int64_t bytes = rows.rows * rows.in;
+  if (bytes < kSmallBytes && bytes * rows.tokens < kSmallProducts) return rows.rows;
+  const std::int64_t some = std::max(std::min(kItemBytes / rows.in, rows.rows / 8), kSetWord);
+  return some / kSetWord * kSetWord;
+}
+
+// Every unit is in.
+void fill_set(int units, std::uint32_t* words) {
+  std::fill(words, words + units / 32, ~0U);
+  if (units % 32 != 0) words[units / 32] = (1U << (units % 32)) - 1U;
+}
+
+std::int32_t count_units(const std::uint32_t* words, int count) {
+  std::int32_t units = 0;
+  for (int w = 0; w < count; ++w) units += std::popcount(words[w]);
+  return units;
+}
+
+void unite(const PredictArgs& args) {
+  const MaskView& mask = args.mask;
+  std::int32_t count = 0;
+  for (int w = 0; w < mask_words(mask.units); ++w) {
+    std::uint32_t any = 0;
+    for (std::int64_t t = 0; t < args.x.rows; ++t) any |= mask.words[t * mask.stride + w];
+    for (; any != 0; any &= any - 1) args.union_ids[count++] = 32 * w + std::countr_zero(any);
+  }
+  *args.union_count = count;
+}
+
+}  // namespace
+
+void CpuBackend::predict(const PredictArgs& args, StreamId stream) {
+  finish_predict();
+  const PredictorView& p = args.predictor;
+  PendingSets& pending = pending_;
+  pending.args = args;
+  pending.sets.clear();
+  pending.levels.clear();
+  std::vector<const float*> x;
+  for (std::int64_t t = 0; t < args.x.rows; ++t) {
+    std::uint32_t* words = args.mask.words + t * args.mask.stride;
+    if (args.level[t] < 0) {
+      fill_set(p.units, words);
+      continue;
+    }
+    x.push_back(static_cast<const float*>(args.x.row(t)));
+    pending.sets.push_back(words);
+    pending.levels.push_back(args.level[t]);
+  }
+  pending.waits = true;
+  if (!x.empty()) begin_predict(x);
+  if (stream == StreamId::kMain) finish_predict();
+}
+
+// The first product of the tokens x.
+void CpuBackend::begin_predict(const std::vector<const float*>& x) {
+  const PredictorView& p = pending_.args.predictor;
+  const PredictKernel& kernel = kernels_.predict;
+  const auto tokens = static_cast<std::int64_t>(x.size());
+  const std::int64_t widest = p.down == nullptr ? p.rank : std::max(p.input, p.rank);
+  PredictRows rows;
+  rows.tokens = tokens;
+  rows.packed = predict_packed_.get(kernel.packed_bytes(tokens, widest));
+  rows.token_scale = static_cast<float*>(
+      predict_low_.get(static_cast<std::size_t>(tokens * (p.rank + 1)) * sizeof(float)));
+  const auto pack = [&](const std::vector<const float*>& from, bool normalise) {
+    pool_.parallel_for(ceil_div(tokens, kPackTokens), [&](std::int64_t group, int) {
+      kernel.pack(rows, from.data(), group, normalise);
+    });
+  };
+  rows.in = p.down == nullptr ? p.rank : p.input;
+  pack(x, true);
+  if (p.down != nullptr) {
+    PredictLowJob low;
+    low.low = rows.token_scale + tokens;
+    rows.w = p.down;
+    rows.rows = p.rank;
+    rows.row_scale = p.down_scale;
+    low.rows = rows;
+    const std::int64_t step = rows_an_item(rows);
+    pool_.parallel_for(ceil_div(rows.rows, step), [&](std::int64_t item, int) {
+      kernel.low(low, item * step, std::min(rows.rows, (item + 1) * step));
+    });
+    std::vector<const float*> lows;
+    for (std::int64_t t = 0; t < tokens; ++t) lows.push_back(low.low + t * p.rank);
+    rows.in = p.rank;
+    pack(lows, false);
+  }
+  rows.w = p.up;
+  rows.rows = p.units;
+  rows.row_scale = p.up_scale;
+  PredictSetJob& job = pending_.job;
+  job.rows = rows;
+  job.bias = p.bias;
+  job.thresholds = p.thresholds;
+  job.level = pending_.levels.data();
+  job.sets = pending_.sets.data();
+  pending_.rows_an_item = rows_an_item(rows);
+  pending_.items = ceil_div(rows.rows, pending_.rows_an_item);
+}
+
+void CpuBackend::predict_item(std::int64_t item) {
+  const std::int64_t step = pending_.rows_an_item;
+  const PredictSetJob& job = pending_.job;
+  kernels_.predict.sets(job, item * step, std::min(job.rows.rows, (item + 1) * step));
+}
+
+void CpuBackend::finish_predict() {
+  if (!pending_.waits) return;
+  for_items_and_sets(0, [](std::int64_t) {});
+  const PredictArgs& args = pending_.args;
+  const int words = mask_words(args.predictor.units);
+  for (std::int64_t t = 0; t < args.x.rows; ++t) {
+    args.counts[t] = count_units(args.mask.words + t * args.mask.stride, words);
+  }
+  unite(args);
+  pending_.waits = false;
+}
+
+}  // namespace dejavu
