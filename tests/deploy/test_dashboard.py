@@ -1,72 +1,22 @@
 """Every query of the dashboard, and every rule, in a real Prometheus that scrapes a real daemon
 under load with the configuration that we ship."""
 
-import json
 import math
 import re
-import shutil
 import subprocess
-import time
 
-import httpx
 import pytest
 import yaml
-from daemon import BINARY, clean_environment
+from daemon import BINARY, clean_environment, wait_until
 from manifests import REPOSITORY
-from test_tls_proxy import free_port
+from prometheus_server import DASHBOARD, PATIENCE_SECONDS, PROMETHEUS, running_prometheus, substituted
 
-PROMETHEUS = REPOSITORY / "deploy" / "prometheus"
-DASHBOARD = json.loads((REPOSITORY / "deploy" / "grafana" / "dashboards" / "dejavu.json").read_text())
 PANELS = [one for one in DASHBOARD["panels"] if one["type"] != "row"]
 QUERIES = [
     pytest.param(target["expr"], id=f"{panel['title']}-{target['refId']}")
     for panel in PANELS
     for target in panel["targets"]
 ]
-WINDOW = "30s"
-# Longer than it takes in practice; met, not slept through.
-PATIENCE_SECONDS = 90
-
-
-def shipped_configuration(folder, target):
-    """A copy of what we ship, faster and with the test's target."""
-    for name in ("prometheus.yml", "dejavu.rules.yml"):
-        shutil.copy(PROMETHEUS / name, folder)
-    file = folder / "prometheus.yml"
-    text = file.read_text()
-    assert text.count("_interval: 15s") == 2
-    file.write_text(text.replace("_interval: 15s", "_interval: 1s"))
-    targets = yaml.safe_load((PROMETHEUS / "targets.yml").read_text())
-    targets[0]["targets"] = [target]
-    (folder / "targets.yml").write_text(yaml.safe_dump(targets))
-    return file
-
-
-class PrometheusServer:
-    def __init__(self, address):
-        self.http = httpx.Client(base_url=f"http://{address}", timeout=30)
-
-    def answers(self):
-        try:
-            return self.http.get("/-/ready").status_code == 200
-        except httpx.ConnectError:
-            return False
-
-    def query(self, expression):
-        answer = self.http.get("/api/v1/query", params={"query": expression}).json()
-        assert answer["status"] == "success", answer
-        return answer["data"]["result"]
-
-    def rules(self):
-        groups = self.http.get("/api/v1/rules").json()["data"]["groups"]
-        return [rule for group in groups for rule in group["rules"]]
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {PATIENCE_SECONDS} s: {what}"
-        time.sleep(0.2)
 
 
 def put_load_on(daemon):
@@ -87,41 +37,18 @@ def put_load_on(daemon):
 
 @pytest.fixture(scope="module")
 def prometheus(daemon, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("prometheus")
-    address = f"127.0.0.1:{free_port()}"
-    log = (folder / "log").open("w")
-    process = subprocess.Popen(
-        ["prometheus", f"--config.file={shipped_configuration(folder, daemon.http_address)}"]
-        + [f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}"],
-        stderr=log,
-    )
-    server = PrometheusServer(address)
-    try:
-        wait_until(server.answers, "Prometheus is ready")
-        wait_until(lambda: server.query('up{job="dejavu"} == 1'), "the daemon is scraped")
+    with running_prometheus(daemon, tmp_path_factory.mktemp("prometheus")) as server:
         put_load_on(daemon)
         # Its last request is a chat.
         wait_until(
             lambda: server.query('sum(dejavu_requests_total{api="chat",outcome=~"stop|length"}) >= 1'),
-            "the load is scraped",
+            PATIENCE_SECONDS,
         )
+        # The last recording rule.
         wait_until(
-            lambda: server.query("instance_block:dejavu_sparsity_audit_error:ratio_rate30m >= 0"),
-            "the recording rules are evaluated",
+            lambda: server.query("instance_block:dejavu_sparsity_audit_error:ratio_rate30m >= 0"), PATIENCE_SECONDS
         )
         yield server
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def substituted(expression):
-    """As Grafana would send it."""
-    values = {"$job": "dejavu", "$instance": ".*", "$__rate_interval": WINDOW}
-    for name, value in values.items():
-        expression = expression.replace(name, value)
-    assert not re.search(r"\$(?!\d)", expression), expression  # $1 is label_replace's
-    return expression
 
 
 @pytest.mark.parametrize("expression", QUERIES)
