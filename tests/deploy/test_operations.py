@@ -29,6 +29,14 @@ def test_every_link_leads_somewhere(target):
 
 def test_every_panel_that_is_named_is_on_the_dashboard():
     dashboard = (REPOSITORY / "deploy" / "grafana" / "dashboards" / "dejavu.json").read_text()
-    for panel in ("Preemptions/s", "Time in queue", "Duration of a step", "KV cache", "CPUs used"):
+    for panel in (
+        "Preemptions/s",
+        "Time in queue",
+        "Duration of a step",
+        "KV cache",
+        "CPUs used",
+        "Agreement with dense",
+        "Dense fallbacks",
+    ):
         assert panel in TEXT
         assert f'"title": "{panel}' in dashboard

@@ -1,6 +1,7 @@
 """The executable as a user meets it: options, exit codes, signals, and the client commands."""
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -155,6 +156,36 @@ def test_a_second_daemon_on_the_port_is_refused(daemon):
         answer = run_dejavu("serve", option, port, other, "0")
         assert answer.returncode != 0
         assert port in answer.stderr.strip().splitlines()[-1]
+
+
+@pytest.fixture
+def loading_model(tmp_path):
+    """The demo model with a pipe in place of its tokenizer: loading waits until it is written."""
+    for file in DEMO.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    (tmp_path / "tokenizer.json").unlink()
+    os.mkfifo(tmp_path / "tokenizer.json")
+    return tmp_path
+
+
+def test_while_it_loads_every_refusal_has_one_code(start_daemon, loading_model, stubs):
+    daemon = start_daemon(loading_model, ready=False)
+    body = {"prompt": "a", "messages": [{"role": "user", "content": "a"}]}
+    answers = [daemon.get(path) for path in ("/ready", "/v1/sparsity")]
+    answers += [daemon.post(path, body) for path in ("/v1/completions", "/v1/chat/completions", "/tokenize")]
+    assert {answer.status_code for answer in answers} == {503}
+    assert {answer.json()["error"]["code"] for answer in answers} == {"model_loading"}
+    pb, services = stubs
+    with grpc.insecure_channel(daemon.grpc_address) as channel:
+        stub = services.GenerationStub(channel)
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.Generate(pb.GenerateRequest(prompt="a"))
+        assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
+        assert dict(refused.value.trailing_metadata())["error-code"] == "model_loading"
+        assert stub.GetServerInfo(pb.GetServerInfoRequest()).state == "loading"
+    assert daemon.get("/health").status_code == 200
+    (loading_model / "tokenizer.json").write_bytes((DEMO / "tokenizer.json").read_bytes())
+    daemon.wait_ready()
 
 
 def test_sigterm_finishes_what_runs_and_refuses_the_rest(start_daemon):
