@@ -13,9 +13,12 @@ namespace {
 // Above it, what is left out costs quality and saves too little. No predictor has to be paid.
 constexpr double kDenseGates = 0.95;
 
+// Levels that differ by less are one: where zeros are exact, most of a token's recall is cheap.
+constexpr double kLeastStep = 0.005;
+
 struct GateLevel {
   std::vector<SetChoice> layers;
-  double recall = 0;  // mean over layers
+  double recall = 0, density = 0;  // means over layers
 };
 
 GateLevel choose_gates(std::span<const CalibratedLayer> layers, double price) {
@@ -24,6 +27,7 @@ GateLevel choose_gates(std::span<const CalibratedLayer> layers, double price) {
     const SetChoice& choice =
         level.layers.emplace_back(worthwhile(layer.gates.choose_worth(price), kDenseGates));
     level.recall += (choice ? choice->recall : 1) / static_cast<double>(layers.size());
+    level.density += (choice ? choice->density : 1) / static_cast<double>(layers.size());
   }
   return level;
 }
@@ -40,10 +44,13 @@ float gate_cutoff(float threshold) {
 
 void add_threshold_levels(std::span<const CalibratedLayer> layers,
                           std::span<const double> target_recalls, Artifact& artifact) {
+  double last = -1;
   for (const double target : target_recalls) {
     const GateLevel choice =
         dearest([layers](double price) { return choose_gates(layers, price); },
                 [target](const GateLevel& level) { return level.recall >= target; });
+    if (choice.density < last + kLeastStep) continue;
+    last = choice.density;
     LevelFigures& level = artifact.threshold_levels.emplace_back();
     level.target_recall = target;
     level.heads.resize(layers.size());
@@ -58,7 +65,7 @@ void add_threshold_levels(std::span<const CalibratedLayer> layers,
         cutoffs.resize(cutoffs.size() + static_cast<std::size_t>(layers[l].neurons.weights.units));
       }
     }
-    level.mlp_density = mean_density(level.mlp);
+    level.mlp_density = choice.density;
   }
 }
 

@@ -14,8 +14,9 @@ float gate_score(float activation);
 float gate_cutoff(float threshold);
 
 // A cutoff for every neuron and target recall, chosen as predictors' thresholds are (make_levels),
-// from what the first projection has computed instead of a forecast. Perplexity and agreement are
-// still to be measured.
+// from what the first projection has computed instead of a forecast. `target_recalls` ascend; one
+// that reads hardly more than the one before is left out. Perplexity and agreement are still to be
+// measured.
 void add_threshold_levels(std::span<const CalibratedLayer> layers,
                           std::span<const double> target_recalls, Artifact& artifact);
 

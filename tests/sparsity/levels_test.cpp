@@ -132,6 +132,15 @@ TEST_CASE("cutoffs follow the same rule: one price, a dense layer where little i
   }
 }
 
+TEST_CASE("a level of cutoffs that reads hardly more than the one before is left out") {
+  const Artifact artifact = make_levels(three_layers(), {{0.9, 0.9001, 0.99}, 1, true});
+  CHECK(artifact.lookahead_levels.size() == 3);
+  REQUIRE(artifact.threshold_levels.size() == 2);
+  CHECK(artifact.threshold_levels[0].target_recall == 0.9);
+  CHECK(artifact.threshold_levels[1].target_recall == 0.99);
+  CHECK(artifact.layers[1].cutoffs.size() == 2 * 8);
+}
+
 TEST_CASE("a cutoff keeps the gates whose scores reach the threshold") {
   for (const float activation : {0.0F, -1e-5F, 0.017F, -0.3F, 1.0F, 40.0F}) {
     CHECK(gate_score(activation) == gate_score(-activation));
