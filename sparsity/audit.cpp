@@ -100,7 +100,6 @@ AuditAction Auditor::judged(const Block& block, double relative_error) {
   if (suspect_ != block || own.recent.size() < kConfirm) return AuditAction::kNone;
   suspect_.reset();
   if (recent_error(block) <= options_.error_limit) return AuditAction::kNone;
-  own.recent.clear();
   if (own.widened < kMostWidened) {
     ++own.widened;
     return AuditAction::kWiden;
@@ -110,9 +109,11 @@ AuditAction Auditor::judged(const Block& block, double relative_error) {
 }
 
 double Auditor::recent_error(const Block& block) const {
-  const std::vector<double>& recent = health(block).recent;
-  if (recent.empty()) return 0;
-  return std::accumulate(recent.begin(), recent.end(), 0.0) / static_cast<double>(recent.size());
+  std::vector<double> errors = health(block).recent;
+  if (errors.empty()) return 0;
+  const auto middle = errors.begin() + static_cast<std::ptrdiff_t>((errors.size() - 1) / 2);
+  std::ranges::nth_element(errors, middle);
+  return *middle;
 }
 
 }  // namespace dejavu

@@ -75,7 +75,8 @@ class Auditor {
 
   int widened(const Block& block) const { return health(block).widened; }
   bool dense(const Block& block) const { return health(block).dense; }
-  // Mean error of the latest audits, kConfirm at most.
+  // Median error of the latest audits, kConfirm at most. Not their mean: a token of which a block
+  // makes little has a large relative error, and means nothing to the text.
   double recent_error(const Block& block) const;
 
  private:

@@ -37,7 +37,7 @@ struct BlockStatus {
   std::uint64_t audit_recalled_units = 0;  // of these, in the set
   double audit_error_sum = 0;              // relative error of the block's output, over audits
   double audit_missed_mass_sum = 0;        // share of squared contributions left out, over audits
-  double audit_error = 0;                  // as the limit sees it: recent audits
+  double audit_error = 0;                  // as the limit sees it: recent audits' median
   int widened = 0;                         // times the thresholds were lowered
   bool fallen_back = false;                // made dense until restart
 };

@@ -93,6 +93,23 @@ TEST_CASE("an error now and then is no reason to widen", "[audit]") {
   CHECK(auditor.recent_error(block) < 0.5);
 }
 
+TEST_CASE("tokens of which a block makes little do not speak for it", "[audit]") {
+  // Relative to almost nothing, their errors carry any mean over the limit.
+  Auditor auditor({.interval = 1, .error_limit = 0.5}, 1);
+  const Block block{0, AuditKind::kHeads};
+  for (int i = 0; i < 200; ++i)
+    CHECK(auditor.judged(block, i % 4 == 0 ? 9.0 : 0.1) == AuditAction::kNone);
+  CHECK(auditor.recent_error(block) == 0.1);
+}
+
+TEST_CASE("an error that made a block wider can still be read", "[audit]") {
+  Auditor auditor({.interval = 1, .error_limit = 0.5}, 1);
+  const Block block{0, AuditKind::kHeads};
+  for (int i = 0; i < Auditor::kConfirm - 1; ++i) auditor.judged(block, 0.6);
+  CHECK(auditor.judged(block, 0.6) == AuditAction::kWiden);
+  CHECK(auditor.recent_error(block) == 0.6);
+}
+
 TEST_CASE("an expected union starts calibrated and follows what comes back", "[audit]") {
   ExpectedUnion::Shares shares{};
   shares.fill(0.2);
