@@ -15,11 +15,8 @@ std::string in_mib(std::size_t bytes) {
   return text;
 }
 
-// Bytes the cache may take unasked: most of a GPU is ours, a host is shared with everything else.
-std::size_t default_bytes(const BackendInfo& backend, std::size_t left, std::size_t wanted) {
-  const bool host = backend.device == "cpu";
-  return host ? std::min(wanted, left / 4) : left - left / 10;
-}
+// A host is shared with everything else; most of a GPU is ours.
+bool on_host(const BackendInfo& backend) { return backend.device == "cpu"; }
 
 }  // namespace
 
@@ -42,17 +39,21 @@ Result<int> kv_page_count(const BackendInfo& backend, const KvDemand& demand,
                      "kv-cache-memory");
     }
   } else {
-    const std::size_t used = std::min(demand.weight_bytes, backend.memory_bytes);
-    const std::size_t left = backend.memory_bytes - used;
+    const double share = on_host(backend) ? 1 : options.gpu_memory_utilization;
+    const auto usable = static_cast<std::size_t>(share * static_cast<double>(backend.memory_bytes));
+    const std::size_t left = usable - std::min(demand.weight_bytes, usable);
     if (left < least) {
+      const std::string of_the_gpu =
+          on_host(backend) ? "" : ", of which gpu-memory-utilization lets us use " + in_mib(usable);
       return fail(ErrorCode::kResourceExhausted,
                   need + ", but " + in_mib(left) + " of " + in_mib(backend.memory_bytes) + " (" +
-                      backend.memory_source + ") are left beside " + in_mib(demand.weight_bytes) +
-                      " of weights and predictors; lower --max-model-len or give more memory",
+                      backend.memory_source + of_the_gpu + ") are left beside " +
+                      in_mib(demand.weight_bytes) + " of weights and predictors; lower " +
+                      "--max-model-len or give more memory",
                   "max-model-len");
     }
     const std::size_t wanted = static_cast<std::size_t>(options.max_num_seqs) * least;
-    bytes = std::max(least, default_bytes(backend, left, wanted));
+    bytes = on_host(backend) ? std::max(least, std::min(wanted, left / 4)) : left;
   }
   return static_cast<int>(std::min(bytes / page, kMostPages));
 }

@@ -14,6 +14,8 @@ struct EngineOptions {
   int max_logit_rows = 256;
   int max_queued = 512;  // sequences waiting beyond those running; more: RESOURCE_EXHAUSTED
   std::size_t kv_cache_bytes = 0;  // 0: from what memory is left
+  // Of what a GPU has free at the start: what weights, predictors and the KV cache may take.
+  double gpu_memory_utilization = 0.9;
   bool prefix_caching = true;
   double target_step_seconds =
       0.2;                 // synchronous backends: a prompt chunk is sized to stay near this

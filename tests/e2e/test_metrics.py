@@ -92,7 +92,8 @@ def test_gateway_names_when_asked_for(start_daemon):
     assert value(samples, "vllm:cache_config_info", **cache) == 1
     body = {"prompt": "The sea", "n": 8, "max_tokens": 900, "ignore_eos": True, "stream": True}
     with daemon.http.stream("POST", "/v1/completions", json=body) as stream:
-        next(stream.iter_lines())
+        lines = stream.iter_lines()  # kept: a dropped iterator closes the connection
+        next(lines)
         held = scrape(daemon)
     for alias, ours in GATEWAY_GAUGES.items():
         assert value(held, alias) == value(held, ours), alias
