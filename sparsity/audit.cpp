@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 namespace dejavu {
 namespace {
@@ -90,16 +91,15 @@ std::optional<Auditor::Block> Auditor::choose(const std::vector<Block>& blocks) 
 AuditAction Auditor::judged(const Block& block, double relative_error) {
   Health& own = health(block);
   if (own.dense) return AuditAction::kNone;  // audited before it was made so
-  const bool over = relative_error > options_.error_limit;
-  if (!suspect_ && over) {
-    suspect_ = block;
-    own.recent.clear();
-  }
   own.recent.push_back(relative_error);
-  if (own.recent.size() > kConfirm) own.recent.erase(own.recent.begin());
-  if (suspect_ != block || own.recent.size() < kConfirm) return AuditAction::kNone;
+  if (own.recent.size() > kConvict) own.recent.erase(own.recent.begin());
+  const bool over = relative_error > options_.error_limit;
+  if (!suspect_ && over) suspect_ = block;
+  if (suspect_ != block) return AuditAction::kNone;
+  own.points += over ? 1 : -1;
+  if (own.points > 0 && own.points < kConvict) return AuditAction::kNone;
   suspect_.reset();
-  if (recent_error(block) <= options_.error_limit) return AuditAction::kNone;
+  if (std::exchange(own.points, 0) == 0) return AuditAction::kNone;
   if (own.widened < kMostWidened) {
     ++own.widened;
     return AuditAction::kWiden;

@@ -1,6 +1,13 @@
 // The audit (design, section 5): now and then, for one block of one layer and one token, the dense
 // result is computed beside the served one and compared. A block whose error stays above the limit
 // is widened, at most twice, then made dense. Engine thread only.
+//
+// A verdict is never taken back, and of a good block one audit in six may be over the limit on
+// ordinary text. So it is a sequential test (after Wald, 1945): an audit over the limit makes the
+// block a suspect, which is looked at again and again, one point up for each audit over the limit
+// and one down for each under it, until it is cleared at none or convicted at kConvict. A block
+// that is over in one audit of six is convicted once in two million suspicions, one that always is
+// in kConvict audits.
 #pragma once
 
 #include <array>
@@ -50,8 +57,7 @@ enum class AuditAction : std::uint8_t { kNone, kWiden, kMakeDense };
 // Decides what to audit and what follows from it.
 class Auditor {
  public:
-  // Audits of a block that a verdict on it rests on.
-  static constexpr int kConfirm = 8;
+  static constexpr int kConvict = 10;
   static constexpr int kMostWidened = 2;
 
   struct Options {
@@ -75,13 +81,14 @@ class Auditor {
 
   int widened(const Block& block) const { return health(block).widened; }
   bool dense(const Block& block) const { return health(block).dense; }
-  // Median error of the latest audits, kConfirm at most. Not their mean: a token of which a block
+  // Median error of the latest audits, kConvict at most. Not their mean: a token of which a block
   // makes little has a large relative error, and means nothing to the text.
   double recent_error(const Block& block) const;
 
  private:
   struct Health {
     std::vector<double> recent;
+    int points = 0;  // above zero: a suspect
     int widened = 0;
     bool dense = false;
   };

@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <cstring>
+#include <random>
 
 #include "sparsity/expected_union.h"
 
@@ -68,7 +69,7 @@ TEST_CASE("a block whose error stays above the limit is widened twice, then made
   const std::vector<Block> blocks = {{1, AuditKind::kNeurons}, bad};
   const auto verdict = [&](double error) {
     AuditAction action = AuditAction::kNone;
-    for (int i = 0; i < Auditor::kConfirm; ++i) {
+    for (int i = 0; i < Auditor::kConvict; ++i) {
       CHECK(action == AuditAction::kNone);
       action = auditor.judged(bad, error);
       if (i == 0) CHECK(auditor.choose(blocks) == bad);  // a suspect is looked at again
@@ -93,6 +94,22 @@ TEST_CASE("an error now and then is no reason to widen", "[audit]") {
   CHECK(auditor.recent_error(block) < 0.5);
 }
 
+TEST_CASE("what is over the limit in one audit of six is kept, in two of three is not", "[audit]") {
+  std::mt19937 random(1);
+  const auto audits_until_widened = [&](double share) {
+    Auditor auditor({.interval = 1, .error_limit = 0.5}, 1);
+    const Block block{0, AuditKind::kHeads};
+    std::bernoulli_distribution over(share);
+    for (int i = 1; i <= 100'000; ++i)
+      if (auditor.judged(block, over(random) ? 0.9 : 0.1) != AuditAction::kNone) return i;
+    return 0;
+  };
+  CHECK(audits_until_widened(1.0 / 6) == 0);
+  const int soon = audits_until_widened(2.0 / 3);
+  CHECK(soon >= Auditor::kConvict);
+  CHECK(soon < 200);
+}
+
 TEST_CASE("tokens of which a block makes little do not speak for it", "[audit]") {
   // Relative to almost nothing, their errors carry any mean over the limit.
   Auditor auditor({.interval = 1, .error_limit = 0.5}, 1);
@@ -105,7 +122,7 @@ TEST_CASE("tokens of which a block makes little do not speak for it", "[audit]")
 TEST_CASE("an error that made a block wider can still be read", "[audit]") {
   Auditor auditor({.interval = 1, .error_limit = 0.5}, 1);
   const Block block{0, AuditKind::kHeads};
-  for (int i = 0; i < Auditor::kConfirm - 1; ++i) auditor.judged(block, 0.6);
+  for (int i = 0; i < Auditor::kConvict - 1; ++i) auditor.judged(block, 0.6);
   CHECK(auditor.judged(block, 0.6) == AuditAction::kWiden);
   CHECK(auditor.recent_error(block) == 0.6);
 }

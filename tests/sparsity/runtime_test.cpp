@@ -231,7 +231,7 @@ TEST_CASE("widening adds units to the sets", "[runtime]") {
   setup.options.audit_error_limit = 0.01;
   const SparseEngine sparse(setup);
   SparseQuestion question = sparse_question(2, 20, kLookahead);
-  question.params.max_tokens = 30;  // three blocks; room for one verdict each
+  question.params.max_tokens = 36;  // three blocks; room for one verdict each
   const auto answer = ask_all(*sparse.engine, {question}).front();
   const SparsityStatus status = sparse.runtime->status();
   for (const LayerStatus& layer : status.layers) {
