@@ -89,6 +89,43 @@ struct KvPages {
   }
 };
 
+inline KvPages kv_pages(const AttentionArgs& args, const AttentionItem& item) {
+  const std::int64_t row = static_cast<std::int64_t>(item.sequence) * args.page_table_stride;
+  return {&args.cache, args.page_table + row, item.kv_head};
+}
+
+// Fetches K and V of positions [begin, end): a page of a head is a short run of memory, over before
+// the hardware has noticed it.
+inline void fetch_positions(const KvPages& pages, std::int64_t begin, std::int64_t end) {
+  const std::int64_t bytes = pages.cache->head_dim * element_bytes(pages.cache->dtype);
+  const auto* k = static_cast<const char*>(pages.cache->k);
+  const auto* v = static_cast<const char*>(pages.cache->v);
+  for (std::int64_t next = 0; begin < end; begin = next) {
+    next = smaller(end, round_up(begin + 1, kKvPageTokens));
+    const std::int64_t first = pages.offset(begin);
+    for (std::int64_t i = first; i < first + (next - begin) * bytes; i += 64) {
+      _mm_prefetch(k + i, _MM_HINT_T1);
+      _mm_prefetch(v + i, _MM_HINT_T1);
+      __asm__ volatile("");  // a loop that only prefetches would be left out
+    }
+  }
+}
+
+// Fetches the split of an item that begins at `split` or, past its end, the first one of the next.
+inline void fetch_split(const AttentionArgs& args, const AttentionItem& item, std::int64_t split) {
+  const AttentionRows r = attention_rows(args, item);
+  const std::int64_t end = r.position(r.rows - 1) + 1;
+  if (split < end) {
+    return fetch_positions(kv_pages(args, item), larger(split, r.begin(0)),
+                           smaller(end, split + kSplit));
+  }
+  if (item.next == nullptr) return;
+  const std::int64_t first = attention_rows(args, *item.next).begin(0) / kSplit * kSplit;
+  AttentionItem alone = *item.next;
+  alone.next = nullptr;
+  fetch_split(args, alone, first);
+}
+
 // Widens positions [split, split + kSplit); those outside [begin, end) become zeros and are not
 // read.
 template <class S, DType K>
@@ -236,13 +273,11 @@ void attention_run(const AttentionArgs& args, const AttentionItem& item, float* 
     s.top[row] = -__builtin_inff();
     s.total[row] = 0;
   }
-  const KvPages pages{
-      &args.cache,
-      args.page_table + static_cast<std::int64_t>(item.sequence) * args.page_table_stride,
-      item.kv_head};
+  const KvPages pages = kv_pages(args, item);
   const std::int64_t last = r.position(r.rows - 1);
   for (std::int64_t split = r.begin(0) / kSplit * kSplit; split <= last; split += kSplit) {
     load_any_split<S>(pages, split, r, s);
+    fetch_split(args, item, split + kSplit);
     attend_split<S>(r, split, s);
   }
   for (std::int64_t row = 0; row < r.rows; ++row) {

@@ -142,6 +142,7 @@ void CpuBackend::attention(const AttentionArgs& args, StreamId /*stream*/) {
   }
   const std::size_t floats = kernels_.attention.scratch_floats(args, block);
   const auto count = static_cast<std::int64_t>(items.size());
+  for (std::size_t i = 1; i < items.size(); ++i) items[i - 1].next = &items[i];
   for (std::int64_t begin = 0; begin < count; begin += WorkerPool::kMaxItems) {
     const std::int64_t some = std::min(count - begin, WorkerPool::kMaxItems);
     pool_.parallel_for(some, [&](std::int64_t item, int worker) {

@@ -143,6 +143,7 @@ struct AttentionItem {
   int kv_head = 0;
   int first_query = 0;  // within the step's queries of the sequence
   int queries = 0;
+  const AttentionItem* next = nullptr;  // likely read after this one; null: none
 };
 
 struct AttentionKernel {
