@@ -10,6 +10,11 @@
 namespace dejavu {
 namespace {
 
+// Which of 32 inputs are not zero.
+inline std::uint32_t nonzero_bf16(const std::uint16_t* x) {
+  return _mm512_test_epi16_mask(_mm512_loadu_si512(x), _mm512_set1_epi16(0x7fff));
+}
+
 // Where vector v of row r of a panel lies: r * kRow + v * kVector.
 struct RowsTogether {
   static constexpr std::int64_t kRow = kColumnPanel;

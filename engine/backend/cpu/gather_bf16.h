@@ -8,10 +8,6 @@
 namespace dejavu {
 namespace {
 
-inline std::uint32_t nonzero_bf16(const std::uint16_t* x) {
-  return _mm512_test_epi16_mask(_mm512_loadu_si512(x), _mm512_set1_epi16(0x7fff));
-}
-
 template <class Lanes>
 struct Bf16Picked : Lanes {
   using typename Lanes::Operand;

@@ -100,8 +100,9 @@ struct ProjectKernel {
   // The partial of one range for columns [begin, end), into partials.
   void (*range)(const ProjectJob& job, std::int64_t range, std::int64_t begin,
                 std::int64_t end) = nullptr;
-  // Whether two ranges are better read side by side (see one_stream.h), and their partials then.
-  bool (*pairs)(const ProjectJob& job) = nullptr;  // null: never
+  // Whether range() reads whole rows as streams, two ranges better than one (see one_stream.h), and
+  // the partials of two. `skip`: and leaves out the rows whose inputs are zero.
+  bool (*streams)(const ProjectJob& job, bool skip) = nullptr;  // null: never
   void (*range_pair)(const ProjectJob& job, std::int64_t range, std::int64_t later) = nullptr;
   // y for columns [begin, end) from the partials.
   void (*fold)(const ProjectJob& job, std::int64_t begin, std::int64_t end) = nullptr;

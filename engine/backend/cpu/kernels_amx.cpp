@@ -25,7 +25,7 @@ void rows_run(const RowsJob& job, std::int64_t begin, std::int64_t end) {
 }
 
 void range_run(const ProjectJob& job, std::int64_t range, std::int64_t begin, std::int64_t end) {
-  if (!AmxProjectOne::fits(job)) return project_range<AmxProject>(job, range, begin, end);
+  if (!AmxProjectOne::fits(job, false)) return project_range<AmxProject>(job, range, begin, end);
   AmxProjectOne::run(job, range_place(job, range, begin, end), nullptr);
 }
 
@@ -37,7 +37,7 @@ void range_pair(const ProjectJob& job, std::int64_t range, std::int64_t later) {
 constexpr ProjectKernel project() {
   ProjectKernel kernel = project_kernel<AmxProject>();
   kernel.range = range_run;
-  kernel.pairs = AmxProjectOne::fits;
+  kernel.streams = AmxProjectOne::fits;
   kernel.range_pair = range_pair;
   return kernel;
 }

@@ -188,7 +188,8 @@ void CpuBackend::project(const ProjectArgs& args, StreamId /*stream*/) {
     return;
   }
   job.partials = partials(job);
-  if (!skip && kernel.pairs != nullptr && kernel.pairs(job) && job.ranges >= 2 * pool_.threads()) {
+  const bool streams = kernel.streams != nullptr && kernel.streams(job, skip);
+  if (streams && job.ranges >= 2 * pool_.threads()) {
     const std::int64_t half = ceil_div(job.ranges, 2);
     for_items_and_sets(half, [&](std::int64_t range) {
       if (range + half < job.ranges) return kernel.range_pair(job, range, range + half);
@@ -196,9 +197,10 @@ void CpuBackend::project(const ProjectArgs& args, StreamId /*stream*/) {
     });
     return fold(job);
   }
+  const bool gather = skip && !streams;
   const auto run =
-      skip ? kernels_.gather[static_cast<std::size_t>(args.w.dtype)].project_range : kernel.range;
-  const std::int64_t width = skip ? kSkipColumns : kRangeColumns;
+      gather ? kernels_.gather[static_cast<std::size_t>(args.w.dtype)].project_range : kernel.range;
+  const std::int64_t width = gather ? kSkipColumns : kRangeColumns;
   const std::int64_t groups = ceil_div(args.w.cols, width);
   for_items_and_sets(job.ranges * groups, [&](std::int64_t item) {
     const std::int64_t begin = item % groups * width;

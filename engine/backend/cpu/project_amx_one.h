@@ -1,7 +1,8 @@
 // y = x W for one token and rows of a page at most without gaps, with AmxProject's bits: row after
-// row, from one range of inputs or from two at once (see one_stream.h). Even and odd inputs and
-// columns have their own sums, so that a line's sums are lines too and lie, modulo a page, behind
-// what is read. Internal linkage: see kernels.h.
+// row, from one range of inputs or from two at once (see one_stream.h). Blocks of inputs that are
+// all zero, such as those of a head that is out, are not read. Even and odd inputs and columns have
+// their own sums, so that a line's sums are lines too and lie, modulo a page, behind what is read.
+// Internal linkage: see kernels.h.
 #pragma once
 
 #include "engine/backend/cpu/one_stream.h"
@@ -14,8 +15,25 @@ struct AmxProjectOne {
   using S = Avx512;
   static constexpr std::int64_t kPageColumns = 2048;
 
-  static bool fits(const ProjectJob& job) {
-    return job.x.rows == 1 && gapless(job.w) && job.w.cols <= kPageColumns && job.w.cols % 32 == 0;
+  // `skip`: rows of zeros are to be left out, which this does well when they come in whole blocks.
+  static bool fits(const ProjectJob& job, bool skip) {
+    const bool shape =
+        job.x.rows == 1 && gapless(job.w) && job.w.cols <= kPageColumns && job.w.cols % 32 == 0;
+    return shape && (!skip || in_blocks(job));
+  }
+
+  static std::uint32_t live_inputs(const ProjectJob& job, std::int64_t block) {
+    return nonzero_bf16(packed_x<AmxProject>(job, 0, block));
+  }
+  static bool in_blocks(const ProjectJob& job) {
+    std::int64_t inputs = 0;
+    std::int64_t live = 0;
+    for (std::int64_t n = 0; n < job.x.cols; n += kTileInputs) {
+      const std::uint32_t bits = live_inputs(job, n);
+      live += __builtin_popcount(bits);
+      inputs += bits == 0 ? 0 : kTileInputs;
+    }
+    return 4 * live >= 3 * inputs;
   }
 
   // Of the even inputs or the odd ones.
@@ -52,56 +70,83 @@ struct AmxProjectOne {
     }
   };
 
+  // A range, block by block.
   struct Part {
     RangePlace range;
-    LineSums sums[2];  // of even inputs, of odd ones
+    std::int64_t block = 0;   // its first input
+    std::int64_t inputs = 0;  // of the block; 0: there is none left
+    bool first = true;        // block that is read
+    LineSums sums[2];         // of even inputs, of odd ones
+
+    void start(const ProjectJob& job, const RangePlace& place) {
+      range = place;
+      find(job, range.first);
+    }
+    void next(const ProjectJob& job) {
+      fold(job.w.cols);
+      first = false;
+      find(job, block + kTileInputs);
+    }
+    // Goes to the first block from `from` on that is not all zeros.
+    void find(const ProjectJob& job, std::int64_t from) {
+      block = from;
+      while (block < range.last && live_inputs(job, block) == 0) block += kTileInputs;
+      inputs = larger(0, smaller(kTileInputs, range.last - block));
+      if (inputs == 0) return;
+      for (LineSums& some : sums) some.clear(job.w.cols);
+    }
+    void fold(std::int64_t columns) const {
+      for (std::int64_t column = 0; column < columns; column += 32) {
+        const std::int64_t i = column / 2;
+        const __m512 even = S::add(S::load(sums[0].even + i), S::load(sums[1].even + i));
+        const __m512 odd = S::add(S::load(sums[0].odd + i), S::load(sums[1].odd + i));
+        AmxProject::add_columns(even, odd, first, range.partial + column);
+      }
+    }
   };
 
-  // Input n of each part, a few lines of it at a time.
+  // Input n of the blocks of one part or of two, a few lines at a time.
   template <int N>
-  static void add_input(const ProjectJob& job, Part (&parts)[2], std::int64_t n) {
+  static void add_input(const ProjectJob& job, Part* const (&parts)[N], std::int64_t n) {
     constexpr std::int64_t kColumns = 4 * 32;
-    const auto line = [&](int i) { return Line(job, parts[i].range.first + n); };
+    const auto line = [&](int i) { return Line(job, parts[i]->block + n); };
     const Line lines[2] = {line(0), line(N - 1)};
     for (std::int64_t column = 0; column < job.w.cols; column += kColumns) {
       const std::int64_t end = smaller(job.w.cols, column + kColumns);
 #pragma GCC unroll 2
       for (int i = 0; i < N; ++i) {
-        for (std::int64_t c = column; c < end; c += 32) lines[i].add(c, parts[i].sums[n % 2]);
+        for (std::int64_t c = column; c < end; c += 32) lines[i].add(c, parts[i]->sums[n % 2]);
       }
     }
   }
 
-  static void fold(const Part& part, std::int64_t columns, bool first) {
-    for (std::int64_t column = 0; column < columns; column += 32) {
-      const std::int64_t i = column / 2;
-      const __m512 even = S::add(S::load(part.sums[0].even + i), S::load(part.sums[1].even + i));
-      const __m512 odd = S::add(S::load(part.sums[0].odd + i), S::load(part.sums[1].odd + i));
-      AmxProject::add_columns(even, odd, first, part.range.partial + column);
-    }
-  }
-
-  // `second` is not longer than `first`; null: one range.
+  // `second`: null for one range.
   static void run(const ProjectJob& job, const RangePlace& first, const RangePlace* second) {
     const FlushDenormals flush;
-    Part parts[2];
-    parts[0].range = first;
-    if (second != nullptr) parts[1].range = *second;
-    const std::int64_t inputs = first.last - first.first;
-    const std::int64_t others = parts[1].range.last - parts[1].range.first;
-    for (std::int64_t block = 0; block < inputs; block += kTileInputs) {
-      for (Part& part : parts) {
-        for (LineSums& sums : part.sums) sums.clear(job.w.cols);
-      }
-      for (std::int64_t n = block; n < smaller(inputs, block + kTileInputs); ++n) {
-        if (n < others) {
-          add_input<2>(job, parts, n);
+    Part a;
+    Part b;
+    a.start(job, first);
+    if (second != nullptr) b.start(job, *second);
+    while (a.inputs > 0 || b.inputs > 0) {
+      for (std::int64_t n = 0; n < larger(a.inputs, b.inputs); ++n) {
+        if (n < a.inputs && n < b.inputs) {
+          add_input<2>(job, {&a, &b}, n);
         } else {
-          add_input<1>(job, parts, n);
+          add_input<1>(job, {n < a.inputs ? &a : &b}, n);
         }
       }
-      fold(parts[0], job.w.cols, block == 0);
-      if (block < others) fold(parts[1], job.w.cols, block == 0);
+      for (Part* part : {&a, &b}) {
+        if (part->inputs > 0) part->next(job);
+      }
+    }
+    for (const Part* part : {&a, &b}) {
+      if (part->first && part->range.partial != nullptr) zero_partial(job, part->range);
+    }
+  }
+
+  static void zero_partial(const ProjectJob& job, const RangePlace& place) {
+    for (std::int64_t column = 0; column < job.w.cols; column += S::kWidth) {
+      S::store(place.partial + column, S::zero());
     }
   }
 };
