@@ -65,10 +65,13 @@ class CpuBackend final : public Backend {
   // A call of predict() whose sets are still to be computed and counted.
   struct PendingSets {
     bool waits = false;
-    std::int64_t items = 0;  // of the second product; 0: it is done
+    bool whole = false;      // one item does everything
+    std::int64_t items = 0;  // 0: they are done
     std::int64_t rows_an_item = 0;
     PredictArgs args;
+    PredictLowJob low;
     PredictSetJob job;
+    std::vector<std::int64_t> order;   // of items beside another op's
     std::vector<std::uint32_t*> sets;  // of the tokens that have a level
     std::vector<std::int32_t> levels;
   };
@@ -85,14 +88,29 @@ class CpuBackend final : public Backend {
   static void cut_ranges(ProjectJob& job);
   float* partials(const ProjectJob& job);
   void fold(const ProjectJob& job);
-  void begin_predict(const std::vector<const float*>& x);
+  void begin_predict(const std::vector<const float*>& x, StreamId stream);
+  void pack_low();
   void predict_item(std::int64_t item);
   void finish_predict();
-  // Runs body(item) for each item and, beside them, what is left of a predictor's second product.
+  // Runs body(item) for each item and, when they run out, what is left of a predictor.
   template <class Body>
   void for_items_and_sets(std::int64_t items, const Body& body) {
     const std::int64_t sets = std::exchange(pending_.items, 0);
-    pool_.parallel_for(items + sets, [&](std::int64_t item, int) {
+    if (sets == 0) return pool_.parallel_for(items, [&](std::int64_t i, int) { body(i); });
+    // Each worker's share begins with items, which take longer.
+    std::vector<std::int64_t>& order = pending_.order;
+    order.clear();
+    const std::int64_t workers = pool_.threads();
+    const auto add_share = [&](std::int64_t first, std::int64_t count, std::int64_t w) {
+      const std::int64_t end = first + count * (w + 1) / workers;
+      for (std::int64_t i = first + count * w / workers; i < end; ++i) order.push_back(i);
+    };
+    for (std::int64_t w = 0; w < workers; ++w) {
+      add_share(0, items, w);
+      add_share(items, sets, w);
+    }
+    pool_.parallel_for(items + sets, [&](std::int64_t place, int) {
+      const std::int64_t item = order[static_cast<std::size_t>(place)];
       if (item < items) return body(item);
       predict_item(item - items);
     });

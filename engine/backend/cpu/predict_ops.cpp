@@ -1,6 +1,8 @@
-// The CPU backend's predictors. On the side stream the second product, most of the work, waits for
-// the next project(): that op leaves workers idle when its matrix is small or its ranges are few,
-// and those take the predictor's rows. Every op that could see the sets finishes them first.
+// The CPU backend's predictors. On the side stream most of their work waits for the next project():
+// that op leaves workers idle when its matrix is small or its ranges are few, and those take the
+// predictor. A small one is an item of its own, from the first product to the counts; of a large
+// one the rows of the second product are items. Every op that could see the sets finishes them
+// first.
 #include <algorithm>
 #include <bit>
 #include <vector>
@@ -15,6 +17,9 @@ namespace {
 constexpr std::int64_t kSmallBytes = std::int64_t{32} << 10;
 constexpr std::int64_t kSmallProducts = std::int64_t{1} << 21;
 constexpr std::int64_t kItemBytes = std::int64_t{64} << 10;
+// Up to which a whole predictor is one item.
+constexpr std::int64_t kWholeBytes = std::int64_t{512} << 10;
+constexpr std::int64_t kWholeProducts = std::int64_t{1} << 22;
 
 // Rows an item of a predictor takes: all of them when they are little work.
 std::int64_t rows_an_item(const PredictRows& rows) {
@@ -47,6 +52,14 @@ void unite(const PredictArgs& args) {
   *args.union_count = count;
 }
 
+void count_sets(const PredictArgs& args) {
+  const int words = mask_words(args.predictor.units);
+  for (std::int64_t t = 0; t < args.x.rows; ++t) {
+    args.counts[t] = count_units(args.mask.words + t * args.mask.stride, words);
+  }
+  unite(args);
+}
+
 }  // namespace
 
 void CpuBackend::predict(const PredictArgs& args, StreamId stream) {
@@ -68,12 +81,12 @@ void CpuBackend::predict(const PredictArgs& args, StreamId stream) {
     pending.levels.push_back(args.level[t]);
   }
   pending.waits = true;
-  if (!x.empty()) begin_predict(x);
+  if (!x.empty()) begin_predict(x, stream);
   if (stream == StreamId::kMain) finish_predict();
 }
 
-// The first product of the tokens x.
-void CpuBackend::begin_predict(const std::vector<const float*>& x) {
+// Packs the tokens x and, unless the predictor is one item, multiplies them by the first matrix.
+void CpuBackend::begin_predict(const std::vector<const float*>& x, StreamId stream) {
   const PredictorView& p = pending_.args.predictor;
   const PredictKernel& kernel = kernels_.predict;
   const auto tokens = static_cast<std::int64_t>(x.size());
@@ -83,29 +96,18 @@ void CpuBackend::begin_predict(const std::vector<const float*>& x) {
   rows.packed = predict_packed_.get(kernel.packed_bytes(tokens, widest));
   rows.token_scale = static_cast<float*>(
       predict_low_.get(static_cast<std::size_t>(tokens * (p.rank + 1)) * sizeof(float)));
-  const auto pack = [&](const std::vector<const float*>& from, bool normalise) {
-    pool_.parallel_for(ceil_div(tokens, kPackTokens), [&](std::int64_t group, int) {
-      kernel.pack(rows, from.data(), group, normalise);
-    });
-  };
   rows.in = p.down == nullptr ? p.rank : p.input;
-  pack(x, true);
-  if (p.down != nullptr) {
-    PredictLowJob low;
-    low.low = rows.token_scale + tokens;
-    rows.w = p.down;
-    rows.rows = p.rank;
-    rows.row_scale = p.down_scale;
-    low.rows = rows;
-    const std::int64_t step = rows_an_item(rows);
-    pool_.parallel_for(ceil_div(rows.rows, step), [&](std::int64_t item, int) {
-      kernel.low(low, item * step, std::min(rows.rows, (item + 1) * step));
-    });
-    std::vector<const float*> lows;
-    for (std::int64_t t = 0; t < tokens; ++t) lows.push_back(low.low + t * p.rank);
-    rows.in = p.rank;
-    pack(lows, false);
-  }
+  pool_.parallel_for(ceil_div(tokens, kPackTokens),
+                     [&](std::int64_t group, int) { kernel.pack(rows, x.data(), group, true); });
+
+  PredictLowJob& low = pending_.low;
+  low.low = rows.token_scale + tokens;
+  rows.w = p.down;
+  rows.rows = p.down == nullptr ? 0 : p.rank;
+  rows.row_scale = p.down_scale;
+  low.rows = rows;
+
+  rows.in = p.rank;
   rows.w = p.up;
   rows.rows = p.units;
   rows.row_scale = p.up_scale;
@@ -115,25 +117,54 @@ void CpuBackend::begin_predict(const std::vector<const float*>& x) {
   job.thresholds = p.thresholds;
   job.level = pending_.levels.data();
   job.sets = pending_.sets.data();
+
+  const std::int64_t bytes = low.rows.rows * low.rows.in + rows.rows * rows.in;
+  pending_.whole =
+      stream == StreamId::kSide && bytes <= kWholeBytes && bytes * tokens <= kWholeProducts;
+  if (pending_.whole) {
+    pending_.items = 1;
+    return;
+  }
+  const std::int64_t step = std::max(rows_an_item(low.rows), std::int64_t{1});
+  pool_.parallel_for(ceil_div(low.rows.rows, step), [&](std::int64_t item, int) {
+    kernel.low(low, item * step, std::min(low.rows.rows, (item + 1) * step));
+  });
+  pack_low();
   pending_.rows_an_item = rows_an_item(rows);
   pending_.items = ceil_div(rows.rows, pending_.rows_an_item);
 }
 
+// What the first product gave becomes the input of the second.
+void CpuBackend::pack_low() {
+  const PredictLowJob& low = pending_.low;
+  if (low.rows.rows == 0) return;
+  const PredictRows& rows = pending_.job.rows;
+  std::vector<const float*> x;
+  for (std::int64_t t = 0; t < rows.tokens; ++t) x.push_back(low.low + t * rows.in);
+  for (std::int64_t group = 0; group < ceil_div(rows.tokens, kPackTokens); ++group) {
+    kernels_.predict.pack(rows, x.data(), group, false);
+  }
+}
+
 void CpuBackend::predict_item(std::int64_t item) {
-  const std::int64_t step = pending_.rows_an_item;
+  const PredictKernel& kernel = kernels_.predict;
   const PredictSetJob& job = pending_.job;
-  kernels_.predict.sets(job, item * step, std::min(job.rows.rows, (item + 1) * step));
+  if (pending_.whole) {
+    const PredictLowJob& low = pending_.low;
+    if (low.rows.rows > 0) kernel.low(low, 0, low.rows.rows);
+    pack_low();
+    kernel.sets(job, 0, job.rows.rows);
+    return count_sets(pending_.args);
+  }
+  const std::int64_t step = pending_.rows_an_item;
+  kernel.sets(job, item * step, std::min(job.rows.rows, (item + 1) * step));
 }
 
 void CpuBackend::finish_predict() {
   if (!pending_.waits) return;
+  const bool counted = pending_.whole && !pending_.sets.empty();
   for_items_and_sets(0, [](std::int64_t) {});
-  const PredictArgs& args = pending_.args;
-  const int words = mask_words(args.predictor.units);
-  for (std::int64_t t = 0; t < args.x.rows; ++t) {
-    args.counts[t] = count_units(args.mask.words + t * args.mask.stride, words);
-  }
-  unite(args);
+  if (!counted) count_sets(pending_.args);
   pending_.waits = false;
 }
 
