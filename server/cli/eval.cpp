@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "engine/backend/factory.h"
 #include "server/cli/commands.h"
@@ -60,6 +61,17 @@ struct Choices {
   std::string left_out;  // modes that the model and its artifact do not have
 };
 
+// Why no mode evaluated has this target recall: each says its levels.
+tl::unexpected<Error> no_level(double recall, std::span<const std::string> modes,
+                               const SparsityControl& control) {
+  std::string reasons;
+  for (const std::string& mode : modes) {
+    const auto refused = control.resolve({mode, recall});
+    if (!refused) reasons += (reasons.empty() ? "" : "; ") + refused.error().message;
+  }
+  return invalid("--target-recall: " + reasons, "target-recall");
+}
+
 // A mode that was asked for must be possible, as must each target recall in one mode at least; by
 // default what is not possible is left out.
 Result<Choices> make_choices(const CommandLine& line, const SparsityControl& control) {
@@ -97,10 +109,7 @@ Result<Choices> make_choices(const CommandLine& line, const SparsityControl& con
       }
     }
   }
-  if (!unused.empty())
-    return invalid("--target-recall: " + std::to_string(unused.front()) +
-                       " is no level of the artifact in the modes evaluated",
-                   "target-recall");
+  if (!unused.empty()) return no_level(unused.front(), options.modes, control);
   return out;
 }
 
