@@ -135,6 +135,8 @@ Result<Artifact> calibrate(const Workplace& place, const TextSplits& text) {
   auto layers = train(place, text, progress);
   if (!layers) return tl::unexpected(layers.error());
 
+  if (!place.config.evaluation.heads)
+    for (CalibratedLayer& layer : *layers) layer.heads.reset();
   const Trials trials = make_trials(*layers);
   const auto few = text.choose.first(std::min(kTrialWindows, text.choose.size()));
   Status done = with_artifact(place, trials.artifact, few, [&](const EvaluateArgs& args) {
@@ -142,8 +144,8 @@ Result<Artifact> calibrate(const Workplace& place, const TextSplits& text) {
   });
   if (!done) return tl::unexpected(done.error());
 
-  Artifact artifact = make_levels(*layers, {place.options.target_recalls, group_worth(place.model),
-                                            place.config.evaluation.heads});
+  Artifact artifact =
+      make_levels(*layers, {place.options.target_recalls, group_worth(place.model)});
   const auto measure_on = [&](std::span<const TokenWindow> windows) {
     return with_artifact(place, artifact, windows, [&](const EvaluateArgs& args) {
       return measure_levels(args, progress, artifact);

@@ -146,9 +146,12 @@ Result<int> run_eval(const CommandLine& line) {
     std::printf("left out, not there in this model or its artifact: %s\n",
                 choices->left_out.c_str());
   StepProgress progress("evaluating, window");
-  const auto rows =
-      evaluate({**model, layers, **backend, runtime, runtime, *windows}, choices->rows,
-               [&](int done, int total) { progress.update(done, total); });
+  const auto rows = evaluate({**model, layers, **backend, runtime, runtime, *windows},
+                             choices->rows, [&](int run, int runs) {
+                               const auto count = static_cast<int>(windows->size());
+                               if (run % (runs / count) == 0)
+                                 progress.update(run / (runs / count), count);
+                             });
   if (!rows) return tl::unexpected(rows.error());
   std::fputs(to_table(*rows).c_str(), stdout);
 

@@ -63,7 +63,7 @@ LevelChoice choose_level(std::span<const CalibratedLayer> layers, double price,
     const SetChoice& neurons = level.neurons.back();
     level.recall += (neurons ? neurons->recall : 1) / static_cast<double>(layers.size());
     SetChoice& heads = level.heads.emplace_back();
-    if (!layer.heads || !options.heads) continue;
+    if (!layer.heads) continue;
     heads = worthwhile(layer.heads->curves.choose_worth(price * options.group_worth), kDenseHeads);
   }
   return level;

@@ -10,14 +10,13 @@ namespace dejavu {
 
 struct CalibratedLayer {
   CalibratedPredictor neurons;
-  std::optional<CalibratedPredictor> heads;  // none: layer 0
+  std::optional<CalibratedPredictor> heads;  // none: always in
   ScoreCurves gates{0};                      // of the tokens held out
 };
 
 struct LevelOptions {
   std::vector<double> target_recalls;
   double group_worth = 1;  // of leaving a group of heads out, in neurons
-  bool heads = true;       // else all heads are always in
 };
 
 // Thresholds and their figures for every target recall, from the tokens that thresholds are chosen

@@ -67,10 +67,13 @@ class Evaluation {
   Evaluation(const EvaluateArgs& args, WindowRunner& runner)
       : args_(args), runner_(runner), probe_(args.model.config()) {}
 
-  Status window(const TokenWindow& window, std::vector<Sums>& rows) {
+  // `before_row` is called before each row.
+  Status window(const TokenWindow& window, std::vector<Sums>& rows,
+                const std::function<void()>& before_row) {
     std::vector<float> dense_logits;
     WindowForecast dense;
     for (Sums& row : rows) {
+      before_row();
       const bool reference = &row == rows.data();
       if (reference) {
         probe_.note_dense();
@@ -140,17 +143,20 @@ Result<std::vector<EvaluationRow>> evaluate(const EvaluateArgs& args,
   }
   Evaluation evaluation(args, **runner);
   args.layers.set(&evaluation.probe());
-  for (std::size_t w = 0; w < args.windows.size(); ++w) {
-    if (progress) progress(static_cast<int>(w), static_cast<int>(args.windows.size()));
-    const Status done = evaluation.window(args.windows[w], rows);
+  int runs = 0;
+  const auto step = [&] {
+    if (progress) progress(runs, static_cast<int>(args.windows.size() * rows.size()));
+    ++runs;
+  };
+  for (const TokenWindow& window : args.windows) {
+    const Status done = evaluation.window(window, rows, step);
     if (!done) {
       args.layers.set(nullptr);
       return tl::unexpected(done.error());
     }
   }
   args.layers.set(nullptr);
-  if (progress)
-    progress(static_cast<int>(args.windows.size()), static_cast<int>(args.windows.size()));
+  step();
   std::vector<EvaluationRow> out;
   for (const Sums& sums : rows) out.push_back(make_row(sums));
   return out;

@@ -51,7 +51,8 @@ struct EvaluateArgs {
   std::span<const TokenWindow> windows;
 };
 
-// A row for dense, which is computed in any case, and one for each choice.
+// A row for dense, which is computed in any case, and one for each choice. `progress` gets the runs
+// done and their number: one for each window and row, and a last call.
 Result<std::vector<EvaluationRow>> evaluate(const EvaluateArgs& args,
                                             std::span<const EvaluationChoice> choices,
                                             const std::function<void(int, int)>& progress);

@@ -92,7 +92,7 @@ def test_own_command(daemon, command, tmp_path):
     )
     stand_ins = {"MODEL": REPOSITORY / "models/demo", "FILE": text, "DIR": tmp_path / "out", "opt-1.3b": "opt-125m"}
     words = [str(stand_ins.get(word, word)) for word in shlex.split(for_this(daemon, command))]
-    done = run_dejavu(*words, env={"DEJAVU_URL": daemon.url, **LITTLE.get(name, {})})
+    done = run_dejavu(*words, env={"DEJAVU_URL": daemon.url, **LITTLE.get(name, {})}, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     if name == "calibrate":
         assert (tmp_path / "out" / "sparsity.json").exists()

@@ -56,7 +56,7 @@ TEST_CASE("calibrated cutoffs, served, leave out and keep what calibration said"
                                         SavedLayers({}, "")},
                                        {});
   REQUIRE(layers);
-  const Artifact artifact = make_levels(*layers, {{0.6, 0.8, 0.95}, 1, true});
+  const Artifact artifact = make_levels(*layers, {{0.6, 0.8, 0.95}, 1});
   REQUIRE(artifact.threshold_levels.size() == 3);
 
   SparsityRuntime runtime({.options = {.audit_interval = 0}, .artifact = artifact});

@@ -157,7 +157,7 @@ TEST_CASE("an interrupted calibration goes on where it was and ends the same") {
     auto layers = calibrate_layers(
         {{*demo.model, demo.layers, *demo.backend, text}, 128, options, saved}, watch);
     REQUIRE(layers);
-    return make_levels(*layers, {{0.9, 0.99}, 64, true});
+    return make_levels(*layers, {{0.9, 0.99}, 64});
   };
   const auto trained = [&stages](const std::string& layer) {
     return std::find(stages.begin(), stages.end(), layer + ": training neurons") != stages.end();

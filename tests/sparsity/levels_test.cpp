@@ -41,7 +41,7 @@ std::vector<CalibratedLayer> three_layers() {
 }
 
 TEST_CASE("layers that hardly save anything come out dense") {
-  const Artifact artifact = make_levels(three_layers(), {{0.9, 0.99}, 1, true});
+  const Artifact artifact = make_levels(three_layers(), {{0.9, 0.99}, 1});
   REQUIRE(artifact.lookahead_levels.size() == 2);
   for (const LevelFigures& level : artifact.lookahead_levels) {
     CHECK(level.mlp[0].dense);
@@ -68,15 +68,16 @@ TEST_CASE("layers that hardly save anything come out dense") {
 TEST_CASE("one price: the layer that has more at stake keeps more, dear heads are left out first") {
   std::vector<CalibratedLayer> layers = three_layers();
   for (int unit = 0; unit < 8; ++unit) layers[1].neurons.curves.scale_costs(unit, 20);
-  const Artifact artifact = make_levels(layers, {{0.95}, 1, true});
+  const Artifact artifact = make_levels(layers, {{0.95}, 1});
   const LevelFigures& level = artifact.lookahead_levels.front();
   CHECK(level.mlp[1].recall > level.mlp[2].recall + 0.02);
   CHECK(level.mlp[1].density > level.mlp[2].density);
 
-  const Artifact dear = make_levels(layers, {{0.95}, 4, true});
+  const Artifact dear = make_levels(layers, {{0.95}, 4});
   CHECK(dear.lookahead_levels.front().head_density < level.head_density);
   CHECK(dear.lookahead_levels.front().mlp_density == level.mlp_density);
-  const Artifact neurons = make_levels(layers, {{0.95}, 4, false});
+  for (CalibratedLayer& layer : layers) layer.heads.reset();
+  const Artifact neurons = make_levels(layers, {{0.95}, 4});
   CHECK(neurons.lookahead_levels.front().head_density == 1);
   CHECK_FALSE(neurons.layers[2].heads);
 }
@@ -112,7 +113,7 @@ TEST_CASE("a trial leaves one thing out, and its forecast's move becomes what th
 
 TEST_CASE("cutoffs follow the same rule: one price, a dense layer where little is saved") {
   const std::vector<CalibratedLayer> layers = three_layers();
-  const Artifact artifact = make_levels(layers, {{0.9, 0.99}, 1, true});
+  const Artifact artifact = make_levels(layers, {{0.9, 0.99}, 1});
   REQUIRE(artifact.threshold_levels.size() == 2);
   for (const LevelFigures& level : artifact.threshold_levels) {
     CHECK(level.mlp[0].dense);  // all of its gates are always open
@@ -133,7 +134,7 @@ TEST_CASE("cutoffs follow the same rule: one price, a dense layer where little i
 }
 
 TEST_CASE("a level of cutoffs that reads hardly more than the one before is left out") {
-  const Artifact artifact = make_levels(three_layers(), {{0.9, 0.9001, 0.99}, 1, true});
+  const Artifact artifact = make_levels(three_layers(), {{0.9, 0.9001, 0.99}, 1});
   CHECK(artifact.lookahead_levels.size() == 3);
   REQUIRE(artifact.threshold_levels.size() == 2);
   CHECK(artifact.threshold_levels[0].target_recall == 0.9);
