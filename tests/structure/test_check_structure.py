@@ -43,6 +43,7 @@ class CheckerTest(unittest.TestCase):
                 "engine/kv/page_table.h": '#include "engine/backend/backend.h"\n',
                 "engine/schedule/a.cpp": '#include "engine/kv/page_table.h"\n',
             },
+            "hub knows the engine": {"server/hub/a.cpp": '#include "engine/engine.h"\n'},
             "too long": {"engine/a.cpp": "//\n" * 401},
             "preprocessor": {"engine/a.cpp": "#ifdef FAST\n#endif\n"},
             "exit": {"engine/a.cpp": "void f() { std::abort(); }\n"},
