@@ -8,11 +8,9 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "bench/gpu_kernels.h"
-#include "bench/step_bench.h"
+#include "bench/bench_json.h"
 #include "engine/backend/factory.h"
 
 namespace dejavu {
@@ -45,19 +43,11 @@ int run_kernels(Backend& backend, const std::vector<std::string>& args) {
   options.gated = args.size() > 4;
   const auto rows = run_gpu_kernels(backend, options);
   if (!rows) return complain(rows.error());
-  Json list = Json::array();
   std::printf("%-26s %-34s %9s %9s %9s %6s\n", "kernel", "shape", "us", "MB", "GB/s", "peak");
-  for (const KernelRow& row : *rows) {
+  for (const KernelRow& row : *rows)
     std::printf("%-26s %-34s %9.2f %9.1f %9.1f %5.1f%%\n", row.name.c_str(), row.shape.c_str(),
                 row.us, row.bytes / 1e6, row.gbps, 100 * row.fraction_of_peak);
-    list.push_back({{"name", row.name},
-                    {"shape", row.shape},
-                    {"us", row.us},
-                    {"bytes", row.bytes},
-                    {"gbps", row.gbps},
-                    {"fraction_of_peak", row.fraction_of_peak}});
-  }
-  write({{"description", backend.info().description}, {"kernels", list}});
+  write({{"description", backend.info().description}, {"kernels", to_json(*rows)}});
   return 0;
 }
 
@@ -70,7 +60,7 @@ int run_steps(Backend& backend, const std::vector<std::string>& args) {
   options.mlp_density = std::stod(args.at(4));
   options.head_density = std::stod(args.at(5));
   options.union_density = args.size() > 6 ? std::stod(args.at(6)) : 0;
-  options.modes = split(args.size() > 7 ? args.at(7) : "dense,lookahead");
+  options.modes = split(args.size() > 7 ? args.at(7) : "dense,lookahead,inline,known");
   options.prefill_tokens = 0;
   options.predictor_rank = 256;
   options.rounds = 15;
@@ -87,7 +77,6 @@ int run_steps(Backend& backend, const std::vector<std::string>& args) {
   if (!model) return complain(model.error());
   const auto result = run_step_bench(**model, backend, options, layers, {});
   if (!result) return complain(result.error());
-  Json list = Json::array();
   for (const StepBenchRow& row : result->rows) {
     std::printf(
         "%s %-9s B %2d ctx %d mlp %.3f union %.3f heads %.3f: %8.3f ms %8.1f GB/s %5.1f%% "
@@ -95,29 +84,10 @@ int run_steps(Backend& backend, const std::vector<std::string>& args) {
         options.shape.c_str(), row.mode.c_str(), row.batch, row.context, row.mlp_density,
         row.union_density, row.head_density, row.step_ms, row.bytes_per_step / row.step_ms / 1e6,
         100 * row.bandwidth_fraction, row.speedup);
-    list.push_back({{"phase", row.phase},
-                    {"mode", row.mode},
-                    {"shape", options.shape},
-                    {"device", backend.info().device},
-                    {"dtype", std::string(dtype_name((*model)->dtype()))},
-                    {"batch", row.batch},
-                    {"context", row.context},
-                    {"mlp_density", row.mlp_density},
-                    {"head_density", row.head_density},
-                    {"union_density", row.union_density},
-                    {"predictor_rank", row.predictor_rank},
-                    {"seed", options.seed},
-                    {"tokens_per_second", row.tokens_per_second},
-                    {"step_ms", row.step_ms},
-                    {"bytes_per_step", row.bytes_per_step},
-                    {"bandwidth_fraction", row.bandwidth_fraction},
-                    {"tflops", row.tflops},
-                    {"speedup", row.speedup}});
+    if (row.predictor_ms != 0)
+      std::printf("  predictors %.3f ms, %.0f%% hidden\n", row.predictor_ms, 100 * row.overlap);
   }
-  write({{"description", backend.info().description},
-         {"read_gbps", result->read_gbps},
-         {"rounds", options.rounds},
-         {"rows", list}});
+  write(to_json(*result, {options, backend.info(), (*model)->dtype(), ""}));
   return 0;
 }
 

@@ -4,18 +4,17 @@
 #include <chrono>
 #include <functional>
 
+#include "bench/median.h"
 #include "bench/random_sets.h"
 
 namespace dejavu {
 namespace {
 
-constexpr int kMostTokens = 16;
+constexpr int kBatch = 16;
+constexpr int kMostTokens = 32;
+constexpr int kRank = 256;      // of the neurons' predictor
+constexpr int kContext = 1024;  // of attention
 constexpr std::size_t kProbeBytes = std::size_t{2} << 30;
-
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  return values[values.size() / 2];
-}
 
 class Bench {
  public:
@@ -35,7 +34,14 @@ class Bench {
       Layer& layer = layers_.emplace_back();
       fill(layer.qkv, 3 * d * d, values);
       fill(layer.out, d * d, values);
-      fill(layer.records, (options_.gated ? 3 : 2) * d * ffn, values);
+      if (options_.gated) fill(layer.gate, ffn * d, values);
+      fill(layer.up, ffn * d, values);
+      fill(layer.down, ffn * d, values);
+      for (Buffer* cache : {&layer.keys, &layer.values})
+        fill(*cache, std::size_t{kMostTokens} * kContext * d, values);
+      fill(layer.low, kRank * d / 2, values);
+      fill(layer.scores, kRank * ffn / 2, values);
+      fill(layer.router, static_cast<std::size_t>(options_.heads) * d / 2, values);
       if (!status_) return status_;
       auto sets = RandomSets::create(backend_, options_.ffn, kMostTokens);
       if (!sets) return tl::unexpected(sets.error());
@@ -49,6 +55,12 @@ class Bench {
     take(hidden_, kMostTokens * ffn * 2);
     take(scratch_, backend_.sparse_mlp_scratch(kMostTokens, options_.width, options_.ffn));
     take(residual_, kMostTokens * d * 4);
+    take(q_, kMostTokens * d * 4);
+    take(predicted_words_, kMostTokens * (ffn / 32 + 1) * 4);
+    take(predicted_ids_, (kMostTokens + ffn + 1) * 4);
+    take(floats_, 2 * ffn * 4);
+    take(levels_, kMostTokens * 4);
+    if (status_) place_sequences();
     return status_;
   }
 
@@ -56,22 +68,35 @@ class Bench {
     const double d = options_.width;
     const double ffn = options_.ffn;
     const double parts = options_.gated ? 3 : 2;
-    for (const int tokens : {1, kMostTokens}) {
+    for (const int tokens : {1, kBatch}) {
       row("linear qkv", tokens, 3 * d * d, [&](Layer& layer) { linear(layer, tokens, false); });
       row("project out", tokens, d * d, [&](Layer& layer) { project_out(layer, tokens, false); });
       row("mlp_up", tokens, (parts - 1) * d * ffn, [&](Layer& layer) { mlp_up(layer, tokens); });
       row("project down", tokens, d * ffn, [&](Layer& layer) { project_down(layer, tokens); });
     }
     for (const double density : {0.05, 0.1, 0.2, 0.3}) sparse(1, density, density);
-    for (const double united : {0.1, 0.2, 0.3, 0.5}) sparse(kMostTokens, united / 4, united);
+    for (const double united : {0.1, 0.2, 0.3, 0.5}) sparse(kBatch, united / 4, united);
+    sparse(kMostTokens, 0.52 / 4, 0.52);
     for (const double density : {0.3, 0.5}) heads(density);
+    for (const int tokens : {1, kMostTokens}) {
+      attention(tokens, 1);
+      attention(tokens, 0.5);
+    }
+    for (const int tokens : {1, kBatch, kMostTokens}) {
+      row("predict neurons", tokens, kRank * (d + ffn) / 2,
+          [&](Layer& layer) { predict(neurons_of(layer), tokens); });
+      row("predict heads", tokens, options_.heads * d / 2,
+          [&](Layer& layer) { predict(router_of(layer), tokens); });
+    }
     row("norm", 1, 2 * d, [&](Layer&) { norm(); });
     return std::move(rows_);
   }
 
  private:
   struct Layer {
-    Buffer qkv, out, records;
+    Buffer qkv, out, gate, up, down;
+    Buffer keys, values;
+    Buffer low, scores, router;  // of predictors
     RandomSets sets, heads;
   };
 
@@ -100,10 +125,8 @@ class Bench {
   Matrix output(std::int64_t tokens, std::int64_t cols) const {
     return {y_.data(), DType::kF32, tokens, cols, cols};
   }
-  ConstMatrix record_part(const Layer& layer, int index) const {
-    const std::int64_t d = options_.width;
-    const std::int64_t stride = (options_.gated ? 3 : 2) * d;
-    return {layer.records.as<std::uint16_t>() + index * d, options_.dtype, options_.ffn, d, stride};
+  ConstMatrix neurons(const Buffer& buffer) const {
+    return weights(buffer, options_.ffn, options_.width);
   }
 
   void linear(const Layer& layer, int tokens, bool masked) {
@@ -113,21 +136,22 @@ class Bench {
     args.group_rows = options_.width / options_.heads;
     backend_.linear(args, StreamId::kMain);
   }
-  void project_out(const Layer& layer, int tokens, bool skip) {
+  void project_out(const Layer& layer, int tokens, bool masked) {
     const std::int64_t d = options_.width;
-    backend_.project({input(tokens, d),
-                      weights(layer.out, d, d),
-                      nullptr,
-                      {residual_.data(), DType::kF32, tokens, d, d},
-                      true,
-                      skip},
-                     StreamId::kMain);
+    ProjectArgs args{input(tokens, d),
+                     weights(layer.out, d, d),
+                     nullptr,
+                     {residual_.data(), DType::kF32, tokens, d, d},
+                     true};
+    if (masked) args.row_mask = layer.heads.mask();
+    args.group_rows = options_.width / options_.heads;
+    backend_.project(args, StreamId::kMain);
   }
   MlpUpArgs up_args(const Layer& layer, int tokens) const {
     MlpUpArgs args;
     args.x = input(tokens, options_.width);
-    if (options_.gated) args.gate = record_part(layer, 0);
-    args.up = record_part(layer, options_.gated ? 1 : 0);
+    if (options_.gated) args.gate = neurons(layer.gate);
+    args.up = neurons(layer.up);
     args.h = {hidden_.data(), options_.dtype, tokens, options_.ffn, options_.ffn};
     // No activation is zero, which a kernel could leave out.
     args.activation = Activation::kSilu;
@@ -138,7 +162,7 @@ class Bench {
   }
   void project_down(const Layer& layer, int tokens) {
     backend_.project({input(tokens, options_.ffn),
-                      record_part(layer, options_.gated ? 2 : 1),
+                      neurons(layer.down),
                       nullptr,
                       {residual_.data(), DType::kF32, tokens, options_.width, options_.width},
                       true},
@@ -161,7 +185,7 @@ class Bench {
       SparseMlpArgs args;
       args.up = up_args(layer, tokens);
       args.up.mask = layer.sets.mask();
-      args.down = record_part(layer, options_.gated ? 2 : 1);
+      args.down = neurons(layer.down);
       args.union_ids = layer.sets.union_ids();
       args.union_count = layer.sets.union_count();
       args.scratch = scratch_.data();
@@ -176,8 +200,81 @@ class Bench {
     for (Layer& layer : layers_) layer.heads.draw(backend_, {1, kept, 0}, sets_random_);
     const double d = options_.width;
     const double rows = 2 * d + d * kept / options_.heads;
-    row("linear qkv, heads " + std::to_string(density).substr(0, 4), 1, rows * d,
-        [&](Layer& layer) { linear(layer, 1, true); });
+    const std::string share = ", heads " + std::to_string(density).substr(0, 4);
+    row("linear qkv" + share, 1, rows * d, [&](Layer& layer) { linear(layer, 1, true); });
+    row("project out" + share, 1, d * d * kept / options_.heads,
+        [&](Layer& layer) { project_out(layer, 1, true); });
+  }
+
+  // Sequences of kContext positions, one after the other in each layer's pages.
+  void place_sequences() {
+    constexpr int kPages = kContext / kKvPageTokens;
+    std::vector<std::int32_t> host;
+    for (int s = 0; s <= kMostTokens; ++s) host.push_back(s);  // a token each
+    host.insert(host.end(), kMostTokens, kContext);
+    for (int page = 0; page < kMostTokens * kPages; ++page) host.push_back(page);
+    take(places_, host.size() * 4);
+    if (!status_) return;
+    backend_.upload(places_.data(), host.data(), host.size() * 4, StreamId::kMain);
+    const std::vector<float> scales(static_cast<std::size_t>(options_.ffn), 1e-3F);
+    backend_.upload(floats_.data(), scales.data(), scales.size() * 4, StreamId::kMain);
+  }
+  void attention(int tokens, double density) {
+    const int kept = std::max(1, static_cast<int>(density * options_.heads + 0.5));
+    for (Layer& layer : layers_) layer.heads.draw(backend_, {tokens, kept, 0}, sets_random_);
+    const std::int64_t d = options_.width;
+    AttentionArgs args;
+    args.q = {q_.data(), DType::kF32, tokens, d, d};
+    args.sequences = tokens;
+    args.query_start = places_.as<std::int32_t>();
+    args.context_length = args.query_start + kMostTokens + 1;
+    args.page_table = args.context_length + kMostTokens;
+    args.page_table_stride = kContext / kKvPageTokens;
+    args.scale = 0.1F;
+    args.out = {hidden_.data(), options_.dtype, tokens, d, d};
+    const double elements =
+        2.0 * tokens * kContext * static_cast<double>(d) * kept / options_.heads;
+    row("attention, heads " + std::to_string(density).substr(0, 4), tokens, elements,
+        [&](Layer& layer) {
+          args.mask = layer.heads.mask();
+          args.cache = {layer.keys.data(), layer.values.data(),
+                        options_.dtype,    kMostTokens * args.page_table_stride,
+                        options_.heads,    options_.width / options_.heads};
+          backend_.attention(args, StreamId::kMain);
+        });
+  }
+
+  // Every scale is small, and every bias and threshold zero, so half of the units are in.
+  PredictorView router_of(const Layer& layer) const {
+    PredictorView view;
+    view.up = layer.router.as<std::int8_t>();
+    view.up_scale = floats_.as<float>();
+    view.bias = view.thresholds = view.up_scale + options_.ffn;
+    view.input = view.rank = options_.width;
+    view.units = options_.heads;
+    return view;
+  }
+  PredictorView neurons_of(const Layer& layer) const {
+    PredictorView view = router_of(layer);
+    view.down = layer.low.as<std::int8_t>();
+    view.down_scale = view.up_scale;
+    view.up = layer.scores.as<std::int8_t>();
+    view.rank = kRank;
+    view.units = options_.ffn;
+    return view;
+  }
+  void predict(const PredictorView& predictor, int tokens) {
+    const std::int64_t d = options_.width;
+    PredictArgs args;
+    args.x = {residual_.data(), DType::kF32, tokens, d, d};
+    args.level = levels_.as<std::int32_t>();  // zeros
+    args.predictor = predictor;
+    args.mask = {predicted_words_.as<std::uint32_t>(), predictor.units,
+                 mask_words(predictor.units)};
+    args.counts = predicted_ids_.as<std::int32_t>();
+    args.union_count = args.counts + kMostTokens;
+    args.union_ids = args.union_count + 1;
+    backend_.predict(args, StreamId::kMain);
   }
 
   void row(const std::string& name, int tokens, double elements,
@@ -212,7 +309,8 @@ class Bench {
   std::mt19937 random_;
   std::mt19937_64 sets_random_{7};
   std::vector<Layer> layers_;
-  Buffer x_, y_, hidden_, scratch_, residual_;
+  Buffer x_, y_, hidden_, scratch_, residual_, q_;
+  Buffer predicted_words_, predicted_ids_, floats_, levels_, places_;
   std::int64_t key_ = 0;
   Status status_;
   std::vector<KernelRow> rows_;

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/median.h"
 #include "engine/backend/factory.h"
 
 namespace dejavu {
@@ -28,11 +29,6 @@ constexpr std::size_t kProbeBytes = std::size_t{2} << 30;
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
 }
 
 class Bench {

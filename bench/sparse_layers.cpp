@@ -97,6 +97,7 @@ class PredictorMaker {
 // Scores and compacts, as serving would; the result is not used.
 void run_predictor(Backend& backend, const SparseBench& bench, const PredictorView& predictor,
                    const ConstMatrix& residual) {
+  if (bench.mode == BenchMode::kKnown) return;
   PredictArgs args;
   args.x = residual;
   args.level = bench.levels.as<std::int32_t>();
@@ -106,7 +107,7 @@ void run_predictor(Backend& backend, const SparseBench& bench, const PredictorVi
   args.counts = bench.predicted_ids.as<std::int32_t>();
   args.union_count = args.counts + bench.max_tokens;
   args.union_ids = args.union_count + 1;
-  backend.predict(args, StreamId::kSide);
+  backend.predict(args, bench.mode == BenchMode::kInline ? StreamId::kMain : StreamId::kSide);
 }
 
 class BenchAttention final : public Attention {
@@ -119,13 +120,12 @@ class BenchAttention final : public Attention {
   }
   void attend(const StepBatch& batch, const ConstMatrix& normed, const KvView& cache) override {
     const Matrix qkv = first_rows(context_.workspace.qkv, batch.tokens);
-    const ModelConfig& config = context_.config;
     LinearArgs linear = qkv_args(context_, normed, qkv);
     AttentionArgs attention = attention_args(context_, batch, qkv, cache);
     if (sparse()) {
       attention.mask = layer_.head_sets.mask();
       if (batch.tokens == 1) linear.row_mask = attention.mask;
-      linear.group_rows = config.heads / config.kv_heads * config.head_dim;
+      linear.group_rows = group_rows();
     }
     context_.backend.linear(linear, StreamId::kMain);
     context_.backend.store_kv(store_kv_args(context_, batch, qkv, cache), StreamId::kMain);
@@ -134,12 +134,20 @@ class BenchAttention final : public Attention {
   void project(const StepBatch& batch, const Matrix& residual) override {
     const Matrix heads = first_rows(context_.workspace.context, batch.tokens);
     ProjectArgs args = attention_out_args(context_, heads, residual);
-    args.skip_zero_rows = sparse() && batch.tokens == 1;
+    if (sparse() && batch.tokens == 1) {
+      args.skip_zero_rows = true;
+      args.row_mask = layer_.head_sets.mask();
+      args.group_rows = group_rows();
+    }
     context_.backend.project(args, StreamId::kMain);
   }
 
  private:
-  bool sparse() const { return layer_.bench->mode == BenchMode::kLookahead && context_.index > 0; }
+  bool sparse() const { return looks_ahead(layer_.bench->mode) && context_.index > 0; }
+  int group_rows() const {
+    const ModelConfig& config = context_.config;
+    return config.heads / config.kv_heads * config.head_dim;
+  }
 
   LayerContext context_;
   const SparseBenchLayer& layer_;
@@ -151,8 +159,7 @@ class BenchMlp final : public Mlp {
       : context_(context), layer_(layer) {}
 
   void look_ahead(const StepBatch& /*batch*/, const ConstMatrix& residual) override {
-    if (mode() == BenchMode::kLookahead)
-      run_predictor(context_.backend, *layer_.bench, layer_.mlp, residual);
+    if (looks_ahead(mode())) run_predictor(context_.backend, *layer_.bench, layer_.mlp, residual);
   }
   void up(const StepBatch& batch, const ConstMatrix& normed) override {
     MlpUpArgs args =
@@ -172,7 +179,7 @@ class BenchMlp final : public Mlp {
       return context_.backend.sparse_mlp(sparse, StreamId::kMain);
     }
     // Alone, a token's zeros are its biases' doing.
-    if (batch.tokens > 1 || mode() == BenchMode::kLookahead) args.mask = layer_.mlp_sets.mask();
+    if (batch.tokens > 1 || looks_ahead(mode())) args.mask = layer_.mlp_sets.mask();
     args.skip_zero_gates = gated && mode() == BenchMode::kExact;
     context_.backend.mlp_up(args, StreamId::kMain);
   }
@@ -205,11 +212,14 @@ Result<BenchMode> bench_mode(const std::string& name) {
   if (name == "dense") return BenchMode::kDense;
   if (name == "exact") return BenchMode::kExact;
   if (name == "lookahead") return BenchMode::kLookahead;
-  return invalid("--modes: '" + name + "' is not one of dense, exact, lookahead", "modes");
+  if (name == "inline") return BenchMode::kInline;
+  if (name == "known") return BenchMode::kKnown;
+  return invalid("--modes: '" + name + "' is not one of dense, exact, lookahead, inline, known",
+                 "modes");
 }
 
 bool SparseBenchLayer::gathers() const {
-  if (bench->mode != BenchMode::kLookahead || bench->tokens > kMaxGatherTokens) return false;
+  if (!looks_ahead(bench->mode) || bench->tokens > kMaxGatherTokens) return false;
   return mlp_sets.union_density() < bench->crossover.gather[union_bucket(bench->tokens)];
 }
 
@@ -300,6 +310,8 @@ Result<std::unique_ptr<Mlp>> SparseBenchLayers::mlp(const LayerContext& context)
   return std::make_unique<BenchMlp>(context, **own);
 }
 
+const std::vector<LayerContext>& SparseBenchLayers::contexts() const { return state_->contexts; }
+
 Status SparseBenchLayers::measure_crossover() {
   const auto memory = SparseMemory::create(state_->contexts.front());
   if (!memory) return tl::unexpected(memory.error());
@@ -330,7 +342,7 @@ void SparseBenchLayers::begin_step(BenchMode mode, int tokens, Backend& backend)
 
 std::vector<std::int64_t> SparseBenchLayers::methods() const {
   std::vector<std::int64_t> methods{static_cast<std::int64_t>(state_->bench.mode)};
-  if (state_->bench.mode != BenchMode::kLookahead) return methods;
+  if (!looks_ahead(state_->bench.mode)) return methods;
   for (const auto& layer : state_->layers) methods.push_back(layer->gathers() ? 1 : 0);
   return methods;
 }

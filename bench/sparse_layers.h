@@ -19,8 +19,11 @@
 
 namespace dejavu {
 
-enum class BenchMode : std::uint8_t { kDense, kExact, kLookahead };
+// kInline is lookahead with its predictors on the main stream, kKnown without them, as if the sets
+// were known: how much of the predictors' time a step of kLookahead hides lies between the two.
+enum class BenchMode : std::uint8_t { kDense, kExact, kLookahead, kInline, kKnown };
 Result<BenchMode> bench_mode(const std::string& name);
+inline bool looks_ahead(BenchMode mode) { return mode >= BenchMode::kLookahead; }
 
 // What all layers share.
 struct SparseBench {
@@ -53,6 +56,9 @@ class SparseBenchLayers final : public LayerFactory {
 
   Result<std::unique_ptr<Attention>> attention(const LayerContext& context) const override;
   Result<std::unique_ptr<Mlp>> mlp(const LayerContext& context) const override;
+
+  // Of every layer, in order.
+  const std::vector<LayerContext>& contexts() const;
 
   // Measures below which union gathering pays, as a server does when it starts. Until then nothing
   // is gathered.

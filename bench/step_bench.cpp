@@ -7,16 +7,13 @@
 #include <numeric>
 #include <random>
 
+#include "bench/cublas_chain.h"
+#include "bench/median.h"
+
 namespace dejavu {
 namespace {
 
 constexpr std::size_t kBandwidthSampleBytes = std::size_t{2} << 30;
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const std::size_t middle = values.size() / 2;
-  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
-}
 
 // One configuration's metadata in backend memory: `sequences` of `context` KV tokens, the last
 // `query` of them computed in the step.
@@ -124,10 +121,11 @@ double step_bytes(const Transformer& model, const StepBenchRow& row,
   const double dense = static_cast<double>(model.decode_bytes());
   const double matrices = config.gated_mlp ? 3 : 2;
   if (row.mode == "exact") return dense + kv - (matrices - 1) * matrix * (1 - row.union_density);
-  if (row.mode != "lookahead") return dense + kv;
+  if (row.mode == "dense") return dense + kv;
   const double left_out = matrices * matrix * (1 - layers.read_density()) +
                           (row.batch == 1 ? 2 * heads * (1 - row.head_density) : 0);
-  return dense - left_out + kv * row.head_density + static_cast<double>(layers.predictor_bytes());
+  return dense - left_out + kv * row.head_density +
+         (row.predictor_rank > 0 ? static_cast<double>(layers.predictor_bytes()) : 0);
 }
 
 void describe(StepBenchRow& row, BenchMode mode, const StepBenchOptions& options,
@@ -137,7 +135,49 @@ void describe(StepBenchRow& row, BenchMode mode, const StepBenchOptions& options
   row.union_density = layers.union_density();
   if (mode == BenchMode::kExact) return;
   row.head_density = layers.head_density();
-  row.predictor_rank = options.predictor_rank;
+  if (mode != BenchMode::kKnown) row.predictor_rank = options.predictor_rank;
+}
+
+bool looks_ahead_by_name(const std::string& name) {
+  const auto mode = bench_mode(name);
+  return mode && looks_ahead(*mode);
+}
+
+// Where the same batch also ran with its predictors on the main stream, and without them.
+void describe_overlap(const std::vector<std::unique_ptr<Workload>>& works, Workload& side) {
+  const auto of_mode = [&](BenchMode mode) -> const Workload* {
+    const auto found = std::ranges::find_if(works, [&](const auto& work) {
+      return work->mode == mode && work->row.batch == side.row.batch;
+    });
+    return found == works.end() ? nullptr : found->get();
+  };
+  const Workload* main = of_mode(BenchMode::kInline);
+  const Workload* without = of_mode(BenchMode::kKnown);
+  if (side.mode != BenchMode::kLookahead || main == nullptr || without == nullptr) return;
+  const auto saved = [&](const Workload& other) {
+    std::vector<double> differences;
+    for (std::size_t round = 0; round < main->seconds.size(); ++round)
+      differences.push_back(main->seconds[round] - other.seconds[round]);
+    return median(std::move(differences));
+  };
+  const double predictors = saved(*without);
+  side.row.predictor_ms = 1e3 * predictors;
+  side.row.overlap = saved(side) / predictors;
+}
+
+// Beside a dense row of the same batch.
+StepBenchRow cublas_row(const Transformer& model, const StepBenchRow& dense, double seconds) {
+  StepBenchRow row = dense;
+  row.mode = "cublas";
+  row.context = 0;
+  row.step_ms = 1e3 * seconds;
+  row.tokens_per_second = row.batch / seconds;
+  row.bytes_per_step = static_cast<double>(model.decode_bytes());
+  row.bandwidth_fraction *=
+      row.bytes_per_step / row.step_ms / (dense.bytes_per_step / dense.step_ms);
+  row.tflops = step_flops(model, row) / seconds / 1e12;
+  row.speedup = dense.step_ms / row.step_ms;
+  return row;
 }
 
 class Rounds {
@@ -196,7 +236,7 @@ class Rounds {
 Result<StepBenchResult> run_step_bench(Transformer& model, Backend& backend,
                                        const StepBenchOptions& options, SparseBenchLayers& layers,
                                        const RoundProgress& progress) {
-  if (std::ranges::count(options.modes, "lookahead") > 0)
+  if (std::ranges::any_of(options.modes, looks_ahead_by_name))
     if (auto ok = layers.measure_crossover(); !ok) return tl::unexpected(ok.error());
   std::vector<std::unique_ptr<Workload>> works;
   int pages = 0;
@@ -251,7 +291,14 @@ Result<StepBenchResult> run_step_bench(Transformer& model, Backend& backend,
     work->row.bandwidth_fraction = median(work->fractions);
     work->row.tflops = step_flops(model, work->row) / seconds / 1e12;
     work->row.speedup = median(work->speedups);
+    describe_overlap(works, *work);
     result.rows.push_back(work->row);
+  }
+  for (const auto& work : works) {
+    if (work->row.phase != "decode" || work->mode != BenchMode::kDense) continue;
+    const auto seconds = time_cublas_chain({layers.contexts(), work->row.batch, options.rounds});
+    if (!seconds) return tl::unexpected(seconds.error());
+    if (*seconds > 0) result.rows.push_back(cublas_row(model, work->row, *seconds));
   }
   return result;
 }

@@ -32,6 +32,10 @@ struct StepBenchRow {
   // Tokens/s over another row, median of the rounds' ratios: over the dense row of the same batch
   // for a sparse mode, else over the first row of the phase.
   double speedup = 0;
+  // Of lookahead, where the modes "inline" and "known" ran beside it: what the predictors take on
+  // the main stream, and the share of that which the side stream hides.
+  double predictor_ms = 0;  // 0: not measured
+  double overlap = 0;
 };
 
 struct StepBenchResult {

@@ -27,9 +27,9 @@ std::vector<OptionSpec> bench_options() {
        .help = "times each row is measured, in turn; figures are medians"},
       {.name = "modes",
        .commands = kBench,
-       .field =
-           ListField{
-               at<&Config::bench, &StepBenchOptions::modes>, true, {"dense", "exact", "lookahead"}},
+       .field = ListField{at<&Config::bench, &StepBenchOptions::modes>,
+                          true,
+                          {"dense", "exact", "lookahead", "inline", "known"}},
        .help = "modes of each decode batch; the sets of sparse ones are drawn, see --mlp-density"},
       {.name = "mlp-density",
        .commands = kBench,

@@ -29,7 +29,7 @@ void SparseAttention::attend(const StepBatch& batch, const ConstMatrix& normed,
   LinearArgs linear = qkv_args(context, normed, qkv);
   if (masked && batch.tokens == 1) {
     linear.row_mask = layer_.memory.heads;
-    linear.group_rows = context.config.heads / context.config.kv_heads * context.config.head_dim;
+    linear.group_rows = group_rows();
   }
   backend.linear(linear, StreamId::kMain);
   backend.store_kv(store_kv_args(context, batch, qkv, cache), StreamId::kMain);
@@ -40,11 +40,20 @@ void SparseAttention::attend(const StepBatch& batch, const ConstMatrix& normed,
   if (record != nullptr) audit_heads(batch, cache);
 }
 
+int SparseAttention::group_rows() const {
+  const ModelConfig& config = layer_.context.config;
+  return config.heads / config.kv_heads * config.head_dim;
+}
+
 void SparseAttention::project(const StepBatch& batch, const Matrix& residual) {
   const LayerContext& context = layer_.context;
   ProjectArgs args =
       attention_out_args(context, first_rows(context.workspace.context, batch.tokens), residual);
-  args.skip_zero_rows = layer_.plan().heads_predicted && batch.tokens == 1;
+  if (layer_.plan().heads_predicted && batch.tokens == 1) {
+    args.skip_zero_rows = true;
+    args.row_mask = layer_.memory.heads;
+    args.group_rows = group_rows();
+  }
   context.backend.project(args, StreamId::kMain);
   if (AuditRecord* record = layer_.audit(AuditKind::kHeads)) audit_output(*record);
 }

@@ -17,6 +17,7 @@ class SparseAttention final : public Attention {
   void project(const StepBatch& batch, const Matrix& residual) override;
 
  private:
+  int group_rows() const;  // of Q and of the output projection, of one KV group
   void audit_query(const StepBatch& batch, const ConstMatrix& normed, const KvView& cache);
   void audit_heads(const StepBatch& batch, const KvView& cache);
   void audit_output(AuditRecord& record);

@@ -94,6 +94,10 @@ struct ProjectArgs {
   bool accumulate = false;      // add to y (the residual stream) instead of overwriting
   // Read only the rows of w for which x is not zero in some token. The same bits either way.
   bool skip_zero_rows = false;
+  // With one token and a mask of one row: w's rows are groups of group_rows, and x is zero in those
+  // of units that are out, which need not be read. The same result, not always the same bits.
+  MaskView row_mask;
+  int group_rows = 0;
 };
 
 enum class Activation : std::uint8_t {

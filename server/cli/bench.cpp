@@ -4,10 +4,9 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <random>
 
-#include "bench/step_bench.h"
+#include "bench/bench_json.h"
 #include "engine/backend/factory.h"
 #include "server/cli/commands.h"
 #include "server/cli/json_file.h"
@@ -50,36 +49,21 @@ void print_table(const StepBenchResult& result) {
   std::printf("read bandwidth %.1f GB/s (median of samples between steps)\n", result.read_gbps);
 }
 
-nlohmann::ordered_json to_json(const CommandLine& line, const Transformer& model,
-                               const BackendInfo& info, const StepBenchResult& result) {
-  const StepBenchOptions& bench = line.config.bench;
-  nlohmann::ordered_json rows = nlohmann::ordered_json::array();
-  for (const StepBenchRow& row : result.rows) {
-    rows.push_back({{"phase", row.phase},
-                    {"mode", row.mode},
-                    {"shape", bench.shape},
-                    {"model", line.config.model.model},
-                    {"device", info.device},
-                    {"dtype", std::string(dtype_name(model.dtype()))},
-                    {"threads", info.threads},
-                    {"batch", row.batch},
-                    {"context", row.context},
-                    {"mlp_density", row.mlp_density},
-                    {"head_density", row.head_density},
-                    {"union_density", row.union_density},
-                    {"predictor_rank", row.predictor_rank},
-                    {"seed", bench.seed},
-                    {"tokens_per_second", row.tokens_per_second},
-                    {"step_ms", row.step_ms},
-                    {"bytes_per_step", row.bytes_per_step},
-                    {"bandwidth_fraction", row.bandwidth_fraction},
-                    {"tflops", row.tflops},
-                    {"speedup", row.speedup}});
-  }
-  return {{"description", info.description},
-          {"read_gbps", result.read_gbps},
-          {"rounds", bench.rounds},
-          {"rows", std::move(rows)}};
+// The kernels on the model's shapes, where a device has some of its own.
+Result<std::vector<KernelRow>> run_kernels(Backend& backend, const ModelConfig& config) {
+  KernelBenchOptions options;
+  options.width = config.hidden_size;
+  options.ffn = config.ffn_size;
+  options.heads = config.heads;
+  options.gated = config.gated_mlp;
+  return run_gpu_kernels(backend, options);
+}
+
+void print_kernels(const std::vector<KernelRow>& kernels) {
+  std::printf("%-26s %-34s %9s %9s %9s\n", "kernel", "shape", "us", "GB/s", "of read bw");
+  for (const KernelRow& row : kernels)
+    std::printf("%-26s %-34s %9.2f %9.1f %8.1f%%\n", row.name.c_str(), row.shape.c_str(), row.us,
+                row.gbps, 100 * row.fraction_of_peak);
 }
 
 Status check_positions(const Transformer& model, const StepBenchOptions& bench) {
@@ -104,7 +88,7 @@ Result<int> run_bench(const CommandLine& given) {
   if (!backend) return tl::unexpected(backend.error());
   const BackendInfo& info = (*backend)->info();
   SparseBenchLayers layers(bench, *std::max_element(bench.batches.begin(), bench.batches.end()));
-  const auto model = make_model(line, **backend, layers);
+  auto model = make_model(line, **backend, layers);
   if (!model) return tl::unexpected(model.error());
   if (auto fits = check_positions(**model, bench); !fits) return tl::unexpected(fits.error());
 
@@ -119,8 +103,17 @@ Result<int> run_bench(const CommandLine& given) {
   const auto result = run_step_bench(**model, **backend, bench, layers, progress);
   if (!result) return tl::unexpected(result.error());
   print_table(*result);
-  return write_json_file(line.config.client.json_file, to_json(line, **model, info, *result))
-      .map([] { return 0; });
+  nlohmann::ordered_json json =
+      to_json(*result, {bench, info, (*model)->dtype(), line.config.model.model});
+  if (info.device == "cuda") {
+    const ModelConfig config = (*model)->config();
+    model->reset();  // for the memory
+    const auto kernels = run_kernels(**backend, config);
+    if (!kernels) return tl::unexpected(kernels.error());
+    print_kernels(*kernels);
+    json["kernels"] = to_json(*kernels);
+  }
+  return write_json_file(line.config.client.json_file, json).map([] { return 0; });
 }
 
 }  // namespace dejavu

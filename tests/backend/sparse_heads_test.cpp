@@ -3,6 +3,7 @@
 
 #include "tests/backend/backends.h"
 #include "tests/backend/sets.h"
+#include "tests/support/reference_ops.h"
 
 using namespace dejavu;
 
@@ -68,7 +69,68 @@ void check_row_mask(Backend& backend, DType dtype, const Groups& groups, double 
   }
 }
 
+// One token whose heads that are out are zero; `rest` is not used.
+void check_project_mask(Backend& backend, DType dtype, const Groups& groups, double density) {
+  std::mt19937 random(33);
+  const std::int64_t in = groups.units * groups.rows;
+  const std::int64_t out = 136;
+  INFO("groups " << groups.units << " of " << groups.rows << " density " << density);
+  Operand x(backend, {1, in, dtype, {}});
+  Operand w(backend, {in, out, dtype, groups.layout});
+  Operand bias(backend, {1, out, DType::kF32, {}});
+  x.randomize(random);
+  w.randomize(random, 0.1F);
+  bias.randomize(random);
+  const Sets sets(backend, 1, groups.units, density, random);
+  const auto left_out = [&](std::int64_t row) {
+    return !sets.has(0, static_cast<int>(row / groups.rows));
+  };
+  for (std::int64_t row = 0; row < in; ++row)
+    if (left_out(row)) store_element(x.host().row(0), dtype, static_cast<std::size_t>(row), 0.0F);
+  x.upload();
+  std::vector<unsigned char> first;
+  for (int run = 0; run < 3; ++run) {
+    std::mt19937 again(34);
+    Operand y(backend, {1, out, DType::kF32, {1, 1}});
+    y.randomize(again);
+    ProjectArgs args{x.host(), w.host(), bias.host_floats(), y.host(), true};
+    const auto expected = reference::project(args);
+    if (run == 0) {
+      for (std::int64_t row = 0; row < in; ++row)
+        if (left_out(row))
+          std::memset(w.host().row(row), kPoison,
+                      static_cast<std::size_t>(out) * dtype_size(dtype));
+      w.upload();
+      for (std::int64_t row = 0; row < in; ++row)  // for the reference of the runs to come
+        if (left_out(row))
+          for (std::int64_t c = 0; c < out; ++c)
+            store_element(w.host().row(row), dtype, static_cast<std::size_t>(c), 0.0F);
+    }
+    args = {x.device(), w.device(), bias.device_floats(), y.device(), true, true};
+    args.row_mask = sets.device();
+    args.group_rows = groups.rows;
+    backend.project(args, StreamId::kMain);
+    y.download();
+    CHECK(relative_error(y, expected) <= tolerance(DType::kF32));
+    CHECK(y.padding_intact());
+    const auto bits = y.row_bytes(0);
+    if (run == 0) first = bits;
+    CHECK((bits == first));
+  }
+}
+
 }  // namespace
+
+TEST_CASE("project leaves out the rows of groups that are out") {
+  for_each_path([](Backend& backend, DType dtype) {
+    for (const double density : {0.0, 0.3, 1.0}) {
+      check_project_mask(backend, dtype, {8, 64, 0, {}}, density);
+      check_project_mask(backend, dtype, {5, 33, 0}, density);
+      check_project_mask(backend, dtype, {56, 40, 0, {}}, density);
+      check_project_mask(backend, dtype, {700, 3, 0, {}}, density);
+    }
+  });
+}
 
 TEST_CASE("linear leaves out the rows of groups that are out and gives the others' bits") {
   for_each_path([](Backend& backend, DType dtype) {

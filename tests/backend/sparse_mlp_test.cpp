@@ -42,7 +42,9 @@ const std::vector<Case> kCases = {{1, 64, 96, 0.1, false},
                                   {1, 128, 700, 0.3, true, true},
                                   {4, 72, 300, 0.2, false, true},
                                   {16, 264, 515, 0.3, true, true},
-                                  {17, 512, 96, 1.0, false, true}};
+                                  {17, 512, 96, 1.0, false, true},
+                                  {32, 264, 515, 0.1, true, true},
+                                  {40, 520, 130, 0.5, false, true}};
 
 // An MLP's operands: neuron records [gate?, up, down] on a backend, its input and its sets.
 struct Mlp {

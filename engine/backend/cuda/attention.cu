@@ -4,8 +4,8 @@
 // position's head, 8 elements a lane; chunks of positions, at fixed places, go round over the
 // warps, and each lane group keeps its own running maximum, sum and output (online softmax; Milakov
 // and Gimelshein, 2018), so a row's bits depend neither on its neighbours nor on how a prompt was
-// cut. Decoding also splits the positions over blocks ("flash decoding", Dao et al., 2023): the one
-// that arrives last merges the splits in order.
+// cut. Decoding also splits the positions over blocks ("flash decoding", Dao et al., 2023), the
+// more the fewer sequences there are: the one that arrives last merges the splits in order.
 #include <algorithm>
 
 #include "engine/backend/cuda/attention_chunk.cuh"
@@ -83,6 +83,14 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(AttentionJob job) {
     first = smaller(first, rows[r].sequence);
     last = larger(last, rows[r].sequence);
   }
+  if (first > last) {  // the same in every split
+    await_inputs();
+    const bool stores = blockIdx.z == 0 && static_cast<int>(threadIdx.x) < kLanes;
+#pragma unroll
+    for (int r = 0; r < kRows; ++r)
+      if (stores && rows[r].token >= 0) store_row<kLanes, kPacked>(job, rows[r], Softmax());
+    return;
+  }
   using Positions = Chunk<E, kLanes, kPacked>;
   Positions chunk;
   if (job.early) {
@@ -90,7 +98,7 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(AttentionJob job) {
     const int at = Positions::first(old);
     // All rows are of one token, the sequence's last.
     old.end = smaller(old.end, rows[0].end - 1);
-    if (first <= last) chunk.load(job, first, at, old, false);
+    chunk.load(job, first, at, old, false);
     await_inputs();
   }
   float q[kRows][kDims];
@@ -170,7 +178,11 @@ void launch_attention(const Queue& queue, AttentionJob job) {
   int splits = 1;
   if (decode && blocks * args.cache.kv_heads <= queue.ticket_count) {
     const auto pieces = static_cast<int>(ceil_div(longest, kSplitTokens));
-    const auto together = static_cast<int>(ceil_div(pieces, kMaxSplits));
+    // Longer splits where there are enough blocks all the same: each costs a merge.
+    const std::int64_t enough = std::int64_t{kBlocksAProcessor} * queue.processors;
+    const std::int64_t spare = blocks * args.cache.kv_heads * pieces / enough;
+    const auto together = static_cast<int>(
+        std::max(ceil_div(pieces, kMaxSplits), std::clamp<std::int64_t>(spare, 1, kMostTogether)));
     const std::size_t row_bytes = (kLanes * kDims + 2) * sizeof(float);
     const std::size_t rows = static_cast<std::size_t>(job.tokens) * job.heads;
     splits = static_cast<int>(ceil_div(pieces, together));

@@ -11,8 +11,10 @@ namespace {
 
 constexpr int kWarps = 8;
 constexpr int kThreads = 32 * kWarps;
-constexpr int kDims = 8;  // of a lane
-constexpr int kSplitTokens = 128;
+constexpr int kDims = 8;              // of a lane
+constexpr int kSplitTokens = 128;     // of the shortest split
+constexpr int kMostTogether = 4;      // of these in one, where blocks abound
+constexpr int kBlocksAProcessor = 6;  // that are enough: two at once, three times
 constexpr int kMaxSplits = 64;
 constexpr float kLowest = -3.0e38F;
 

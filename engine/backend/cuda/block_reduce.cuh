@@ -46,19 +46,19 @@ __device__ inline int block_total(int own) {
   return block_join(own, [](int a, int b) { return a + b; });
 }
 
-// How many threads before this one, and in all, raise their flag.
-struct Flags {
+// Sum over the threads before this one, and over all.
+struct Scan {
   int before;
   int total;
 };
-__device__ inline Flags block_flags(bool flag) {
+// From the warp's own sum and the sum over the thread's predecessors in the warp.
+__device__ inline Scan scan_warps(int warp_sum, int before_in_warp) {
   static_assert(kRowWarps == 32);
   __shared__ int room[kRowWarps];
   const int lane = static_cast<int>(threadIdx.x % 32);
   const int warp = static_cast<int>(threadIdx.x / 32);
-  const unsigned raised = __ballot_sync(kAllLanes, flag);
   __syncthreads();
-  if (lane == 0) room[warp] = __popc(raised);
+  if (lane == 0) room[warp] = warp_sum;
   __syncthreads();
   const int own = room[lane];  // of the warp of the lane's number
   int total = own;
@@ -68,7 +68,22 @@ __device__ inline Flags block_flags(bool flag) {
     total += __shfl_xor_sync(kAllLanes, total, step);
     before += __shfl_xor_sync(kAllLanes, before, step);
   }
-  return {before + __popc(raised & ((1U << lane) - 1U)), total};
+  return {before + before_in_warp, total};
+}
+// How many threads before this one, and in all, raise their flag.
+__device__ inline Scan block_flags(bool flag) {
+  const unsigned raised = __ballot_sync(kAllLanes, flag);
+  return scan_warps(__popc(raised), __popc(raised & ((1U << threadIdx.x % 32) - 1U)));
+}
+__device__ inline Scan block_scan(int own) {
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  int sum = own;
+#pragma unroll
+  for (int step = 1; step < 32; step *= 2) {
+    const int other = __shfl_up_sync(kAllLanes, sum, step);
+    if (lane >= step) sum += other;
+  }
+  return scan_warps(__shfl_sync(kAllLanes, sum, 31), sum - own);
 }
 
 // The largest value, and the lowest index that has it.

@@ -138,7 +138,7 @@ __device__ inline int keep_candidates(int vocab, const DeviceSlot& slot, const R
   for (int begin = 0; begin < vocab; begin += kRowThreads) {
     const int i = begin + static_cast<int>(threadIdx.x);
     const bool keep = i < vocab && descending_key(work.logits[i]) <= bar;
-    const Flags kept = block_flags(keep);
+    const Scan kept = block_flags(keep);
     if (keep) {
       work.ids[count + kept.before] = i;
       work.weights[count + kept.before] = work.logits[i];
@@ -192,7 +192,7 @@ __device__ inline void keep_top_p(int count, float top, const DeviceSlot& slot,
     const bool tie = i < count && key == bar;
     int place = 0;
     if (kept < ties) {
-      const Flags flags = block_flags(tie);
+      const Scan flags = block_flags(tie);
       place = passed + flags.before;
       passed += flags.total;
     }

@@ -5,6 +5,9 @@
 // and in which order, stays the same.
 #pragma once
 
+#include <type_traits>
+
+#include "engine/backend/backend.h"
 #include "engine/backend/cuda/element.cuh"
 #include "engine/backend/cuda/launch.cuh"
 
@@ -20,28 +23,58 @@ struct ColumnsJob {
   const std::int32_t* ids = nullptr;    // input i meets row ids[i]; null: row i
   const std::int32_t* count = nullptr;  // inputs in use; null: x.cols
   bool skip_zeros = false;
+  // When grouped: only inputs of the set's units, group_rows each; no ids, no zeros skipped.
+  MaskView groups;
+  int group_rows = 0;
+  bool sets_ready = false;
   int splits = 1;             // of the inputs
   float* partials = nullptr;  // [splits][T][out]
 };
 
+// The units of a set, in shared memory.
+constexpr int kMostGroups = 512;
+struct GroupList {
+  std::uint16_t units[kMostGroups];
+  int count;
+};
+__device__ inline void list_groups(const MaskView& groups, GroupList& list) {
+  const int lane = static_cast<int>(threadIdx.x);
+  if (lane < 32) {
+    int count = 0;
+    for (int base = 0; base < groups.units; base += 32) {
+      const unsigned word = groups.words[base / 32];
+      if ((word >> lane & 1U) != 0)
+        list.units[count + __popc(word & ((1U << lane) - 1U))] =
+            static_cast<std::uint16_t>(base + lane);
+      count += __popc(word);
+    }
+    if (lane == 0) list.count = count;
+  }
+  __syncthreads();
+}
+
 // The inputs of one warp: windows of kBatch, a block's warps side by side.
 struct Stretch {
-  std::int64_t first = 0;    // of the warp's first window
-  std::int64_t inputs = 0;   // in all
-  std::int64_t windows = 0;  // that begin before the end
+  int first = 0;    // of the warp's first window
+  int inputs = 0;   // in all
+  int windows = 0;  // that begin before the end
 
   // Input k of window `window`.
-  __device__ std::int64_t input(std::int64_t window, int k) const {
+  __device__ int input(int window, int k) const {
     return first + window * (kColumnWarps * kBatch) + k;
   }
 };
-__device__ inline Stretch stretch_of(const ColumnsJob& job, int split, int warp) {
-  constexpr std::int64_t kTurn = kColumnWarps * kBatch;
-  const std::int64_t inputs = job.count != nullptr ? *job.count : job.x.cols;
-  const std::int64_t turns = ceil_div(ceil_div(inputs, kTurn), job.splits);
-  const std::int64_t first = split * turns * kTurn + warp * kBatch;
-  const std::int64_t left = inputs > first ? ceil_div(inputs - first, kTurn) : 0;
-  return {first, inputs, left < turns ? left : turns};
+// Of the block's split, which has as many windows as any other.
+__device__ inline Stretch stretch_of(int inputs, int splits) {
+  const int all = (inputs + kBatch - 1) / kBatch;
+  const int each = (all + splits - 1) / splits;
+  const int begin = static_cast<int>(blockIdx.y) * each;
+  const int end = begin + each < all ? begin + each : all;
+  const int own = begin + static_cast<int>(threadIdx.x / 32);
+  return {own * kBatch, inputs, own < end ? (end - own + kColumnWarps - 1) / kColumnWarps : 0};
+}
+__device__ inline int inputs_of(const ColumnsJob& job) {
+  return job.count != nullptr ? *job.count : static_cast<int>(job.x.cols);
 }
 
 // The next kBatch inputs that count, from four windows at a time. The same in every lane.
@@ -56,7 +89,7 @@ class InputList {
         tokens_(tokens) {}
 
   // Fills `inputs`, padded with -1; false when none are left.
-  __device__ bool next(std::int64_t (&inputs)[kBatch]) {
+  __device__ bool next(int (&inputs)[kBatch]) {
     int filled = 0;
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) {
@@ -76,8 +109,8 @@ class InputList {
   __device__ void refill() {
     window_ += kAtOnce;
     const int lane = static_cast<int>(threadIdx.x % 32);
-    const std::int64_t window = window_ + lane / kBatch;
-    const std::int64_t own = stretch_.input(window, lane % kBatch);
+    const int window = window_ + lane / kBatch;
+    const int own = stretch_.input(window, lane % kBatch);
     bool live = false;
     if (window < stretch_.windows && own < stretch_.inputs) {
 #pragma unroll
@@ -90,7 +123,7 @@ class InputList {
   const E* x_;
   std::int64_t stride_;
   Stretch stretch_;
-  std::int64_t window_ = -kAtOnce;
+  int window_ = -kAtOnce;
   unsigned waiting_ = 0;
   int tokens_;
 };
@@ -118,7 +151,7 @@ template <class E, int kTokens>
 struct ColumnSums {
   float sums[kTokens][kPack<E>] = {};
 
-  __device__ void add(const uint4 (&raw)[kBatch], const std::int64_t (&inputs)[kBatch], const E* x,
+  __device__ void add(const uint4 (&raw)[kBatch], const int (&inputs)[kBatch], const E* x,
                       std::int64_t stride, int tokens) {
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) {
@@ -139,7 +172,7 @@ struct ColumnSums {
 // The block's sums for its columns and its tile of tokens: [kTokens][kColumns] in shared memory.
 // Block (x, y, z): columns, split, tile. Waits for its inputs itself, and loads weights before that
 // when it may.
-template <class E, int kTokens, bool kPacked>
+template <class E, int kTokens, bool kPacked, bool kGrouped = false>
 __device__ void sum_columns(const ColumnsJob& job, float* shared) {
   const int lane = static_cast<int>(threadIdx.x % 32);
   const int warp = static_cast<int>(threadIdx.x / 32);
@@ -149,32 +182,46 @@ __device__ void sum_columns(const ColumnsJob& job, float* shared) {
   const DeviceRows<E> w(job.w);
   const E* x = static_cast<const E*>(job.x.data) + token * job.x.stride;
   ColumnSums<E, kTokens> lane_sums;
-  std::int64_t inputs[kBatch];
+  int inputs[kBatch];
   uint4 raw[kBatch];
   const auto load = [&] {
 #pragma unroll
     for (int i = 0; i < kBatch; ++i) {
       raw[i] = uint4{0, 0, 0, 0};
       if (inputs[i] < 0) continue;
-      const std::int64_t row = job.ids != nullptr ? job.ids[inputs[i]] : inputs[i];
+      const int row = job.ids != nullptr ? job.ids[inputs[i]] : inputs[i];
       raw[i] = load_columns<E, kPacked>(w.row(row), column, job.w.cols);
     }
   };
-  if (job.skip_zeros) {
+  __shared__ std::conditional_t<kGrouped, GroupList, char> groups;
+  if constexpr (kGrouped) {
+    if (!job.sets_ready) await_inputs();
+    list_groups(job.groups, groups);
+  }
+  if (!kGrouped && job.skip_zeros) {
     await_inputs();
-    InputList<E, kTokens> list(job, stretch_of(job, static_cast<int>(blockIdx.y), warp), token,
-                               tokens);
+    InputList<E, kTokens> list(job, stretch_of(inputs_of(job), job.splits), token, tokens);
     while (list.next(inputs)) {
       load();
       lane_sums.add(raw, inputs, x, job.x.stride, tokens);
     }
   } else {
-    const Stretch stretch = stretch_of(job, static_cast<int>(blockIdx.y), warp);
-    for (std::int64_t window = 0; window < stretch.windows; ++window) {
+    Stretch stretch;
+    if constexpr (kGrouped) {
+      stretch = stretch_of(groups.count * job.group_rows, job.splits);
+    } else {
+      stretch = stretch_of(inputs_of(job), job.splits);
+    }
+    for (int window = 0; window < stretch.windows; ++window) {
 #pragma unroll
       for (int i = 0; i < kBatch; ++i) {
         inputs[i] = stretch.input(window, i);
         if (inputs[i] >= stretch.inputs) inputs[i] = -1;
+        if constexpr (kGrouped) {
+          if (inputs[i] >= 0)
+            inputs[i] = groups.units[inputs[i] / job.group_rows] * job.group_rows +
+                        inputs[i] % job.group_rows;
+        }
       }
       load();
       if (window == 0) await_inputs();

@@ -128,15 +128,22 @@ CudaBackend::Lane& CudaBackend::use(StreamId id) {
   }
   // A kernel may start before its predecessor ends, but not before what another stream does.
   own.queue.early_start = early_start_ && !own.waits;
-  if (own.waits) own.ops = 0;
   own.waits = false;
   own.used = true;
   return own;
 }
 
-Queue CudaBackend::queue(StreamId id) {
+// A kernel may start when its predecessor has, which may have started early in its turn. No more
+// than two small ones in a row let the next in before they have waited, so what an op wrote is
+// there for the fourth after it.
+Queue CudaBackend::queue(StreamId id, const MaskView& sets) {
+  constexpr int kApart = 4;
   Lane& own = use(id);
-  own.queue.sets_ready = own.ops > 0;
+  bool ready = own.ops > 0;
+  for (const Lane::Predicted& predicted : own.predicted)
+    ready &= predicted.sets == nullptr || predicted.sets != sets.words ||
+             own.ops - predicted.op >= kApart;
+  own.queue.sets_ready = ready || !own.queue.early_start;
   ++own.ops;
   return own.queue;
 }
@@ -144,6 +151,7 @@ Queue CudaBackend::queue(StreamId id) {
 void CudaBackend::upload(void* device, const void* host, std::size_t bytes, StreamId stream) {
   Lane& own = use(stream);
   own.ops = 0;
+  own.predicted = {};
   staging_->upload(device, host, bytes, own.stream.get());
 }
 
@@ -205,10 +213,10 @@ void CudaBackend::embed(const EmbedArgs& args, StreamId stream) {
 }
 void CudaBackend::norm(const NormArgs& args, StreamId stream) { cuda::norm(queue(stream), args); }
 void CudaBackend::linear(const LinearArgs& args, StreamId stream) {
-  cuda::linear(queue(stream), args);
+  cuda::linear(queue(stream, args.row_mask), args);
 }
 void CudaBackend::project(const ProjectArgs& args, StreamId stream) {
-  cuda::project(queue(stream), args);
+  cuda::project(queue(stream, args.row_mask), args);
 }
 void CudaBackend::mlp_up(const MlpUpArgs& args, StreamId stream) {
   cuda::mlp_up(queue(stream), args);
@@ -217,17 +225,18 @@ void CudaBackend::store_kv(const StoreKvArgs& args, StreamId stream) {
   cuda::store_kv(queue(stream), args);
 }
 void CudaBackend::attention(const AttentionArgs& args, StreamId stream) {
-  cuda::attention(queue(stream), args);
+  cuda::attention(queue(stream, args.mask), args);
 }
 void CudaBackend::predict(const PredictArgs& args, StreamId stream) {
   cuda::predict(queue(stream), args);
-  lane(stream).ops = 0;
+  Lane& own = lane(stream);
+  own.predicted = {own.predicted.back(), {args.mask.words, own.ops}};
 }
 std::size_t CudaBackend::sparse_mlp_scratch(int tokens, int width, int ffn) const {
   return cuda::sparse_mlp_scratch(lanes_.front().queue.processors, tokens, width, ffn);
 }
 void CudaBackend::sparse_mlp(const SparseMlpArgs& args, StreamId stream) {
-  cuda::sparse_mlp(queue(stream), args);
+  cuda::sparse_mlp(queue(stream, args.up.mask), args);
 }
 void CudaBackend::sparse_mlp_add(const SparseMlpAddArgs& args, StreamId stream) {
   cuda::sparse_mlp_add(queue(stream), args);

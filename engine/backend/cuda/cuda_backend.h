@@ -61,6 +61,12 @@ class CudaBackend final : public Backend {
     bool used = false;   // since `reached` was recorded
     bool waits = false;  // for the other lane's `reached`, before anything else
     int ops = 0;         // since something else may have written what ops read as ready
+    // The sets that were predicted last, and by which op.
+    struct Predicted {
+      const void* sets = nullptr;
+      int op = 0;
+    };
+    std::array<Predicted, 2> predicted;
     DeviceMemory arena;
     DeviceMemory tickets;
     Queue queue;
@@ -77,8 +83,8 @@ class CudaBackend final : public Backend {
   Lane& lane(StreamId id) { return lanes_[static_cast<std::size_t>(id)]; }
   // The lane, ready for work: what it waits for is queued.
   Lane& use(StreamId id);
-  // The queue of a used lane, for one op.
-  Queue queue(StreamId id);
+  // The queue of a used lane, for one op, which reads `sets` (null: none).
+  Queue queue(StreamId id, const MaskView& sets = {});
 
   BackendInfo info_;
   bool early_start_ = false;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "engine/backend/cuda/activation.cuh"
+#include "engine/backend/cuda/async_copy.cuh"
 #include "engine/backend/cuda/element.cuh"
 #include "engine/backend/cuda/launch.cuh"
 
@@ -25,17 +26,6 @@ struct GatherOneJob {
   float* partials = nullptr;  // [blocks][d]
   bool sets_ready = false;
 };
-
-__device__ inline void copy_async_16(void* shared, const void* from) {
-  const auto to = static_cast<unsigned>(__cvta_generic_to_shared(shared));
-  asm volatile("cp.async.cg.shared.global.L2::256B [%0], [%1], 16;" ::"r"(to), "l"(from));
-}
-__device__ inline void close_copies() { asm volatile("cp.async.commit_group;" ::); }
-// All but the `later` newest groups have arrived.
-template <int kLater>
-__device__ void await_copies() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(kLater) : "memory");
-}
 
 constexpr int kOneWarps = kOneThreads / 32;
 

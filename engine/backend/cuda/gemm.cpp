@@ -160,8 +160,9 @@ std::unique_ptr<Gemm> Gemm::open() {
   return gemm;
 }
 
-bool Gemm::takes(const GemmArgs& args) {
-  return aligned(args.x) && aligned(args.w) && aligned(args.y);
+bool Gemm::takes(const Queue& queue, const GemmArgs& args) {
+  return queue.gemm != nullptr && args.x.rows > 1 && aligned(args.x) && aligned(args.w) &&
+         aligned(args.y);
 }
 
 }  // namespace dejavu::cuda

@@ -30,9 +30,17 @@ class Gemm {
   // Rows of all three must start on sixteen bytes (see takes()). Uses the end of the arena.
   virtual void run(const Queue& queue, const GemmArgs& args) = 0;
 
-  static bool takes(const GemmArgs& args);
+  // Whether `queue` has a library, and it can multiply these, and there is more than one token.
+  static bool takes(const Queue& queue, const GemmArgs& args);
   // What run() uses of the arena, at its end.
   static constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 };
+
+// run(), and `bias` added to every row of y; null: none.
+void multiply_with_bias(const Queue& queue, const GemmArgs& args, const float* bias);
+
+// Beyond so many tokens the hints of what need not be read are not worth a pass for each tile of
+// them: all is read, through cuBLASLt.
+inline constexpr std::int64_t kSkipTokens = 8;
 
 }  // namespace dejavu::cuda

@@ -1,5 +1,6 @@
 // The one way a kernel is launched: on an explicit stream, checked. A kernel's first act is
-// await_inputs(): what it reads before that must be memory that no kernel writes (weights).
+// await_inputs(): what it reads before that must be memory that no kernel writes (weights), or that
+// kernels well before it wrote (Queue::sets_ready).
 #pragma once
 
 #include <nv/target>
@@ -45,13 +46,17 @@ void launch(const Queue& queue, const Grid& shape, void (*kernel)(Params...), Ar
                       shape.where);
 }
 
-// Everything queued before this kernel has run and is visible. Then the next kernel's blocks may
-// come in as this one's leave; they wait here in turn.
+// The next kernel's blocks may come in where there is room; they wait in await_inputs(). Small
+// kernels do this first of all, so that the next one loads its weights beside them and beside what
+// they wait for.
+__device__ inline void invite_next() {
+  NV_IF_TARGET(NV_PROVIDES_SM_90, (asm volatile("griddepcontrol.launch_dependents;" :::);))
+}
+
+// Everything queued before this kernel has run and is visible.
 __device__ inline void await_inputs() {
-  NV_IF_TARGET(NV_PROVIDES_SM_90, (asm volatile("griddepcontrol.wait;" ::
-                                                    : "memory");
-                                   asm volatile("griddepcontrol.launch_dependents;" ::
-                                                    :);))
+  NV_IF_TARGET(NV_PROVIDES_SM_90, (asm volatile("griddepcontrol.wait;" ::: "memory");))
+  invite_next();
 }
 
 constexpr std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }

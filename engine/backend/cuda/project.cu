@@ -1,7 +1,8 @@
 // project: weights whose rows are inputs. One token reads every weight once; the rows are cut into
 // as many splits as give each multiprocessor three blocks, all at work at once, and the block that
 // arrives last at a column adds the splits' partial sums (a hundredth of the weights' bytes) in
-// order. Several tokens go through cuBLASLt.
+// order. With a set of groups the splits share out the rows that are in. Several tokens go through
+// cuBLASLt.
 #include <algorithm>
 
 #include "engine/backend/cuda/columns.cuh"
@@ -13,7 +14,6 @@ namespace {
 
 constexpr int kBlocksAProcessor = 3;
 constexpr std::int64_t kMinInputs = 64;  // of a block
-constexpr std::int64_t kSkipTokens = 8;
 
 __device__ void finish(const ProjectArgs& args, std::int64_t token, std::int64_t column,
                        float sum) {
@@ -22,11 +22,11 @@ __device__ void finish(const ProjectArgs& args, std::int64_t token, std::int64_t
   *y = args.accumulate ? *y + sum : sum;
 }
 
-template <class E, int kTokens, bool kPacked>
+template <class E, int kTokens, bool kPacked, bool kGrouped>
 __global__ void __launch_bounds__(kColumnThreads, kTokens == 1 ? kBlocksAProcessor : 1)
     project_kernel(ProjectArgs args, ColumnsJob job, unsigned* tickets) {
   extern __shared__ float shared[];
-  sum_columns<E, kTokens, kPacked>(job, shared);
+  sum_columns<E, kTokens, kPacked, kGrouped>(job, shared);
   if (job.splits == 1) {
     for_sums<E, kTokens>(job, [&](std::int64_t token, std::int64_t column, int i) {
       finish(args, token, column, shared[i]);
@@ -43,18 +43,20 @@ __global__ void __launch_bounds__(kColumnThreads, kTokens == 1 ? kBlocksAProcess
   });
 }
 
-__global__ void add_bias_kernel(Matrix y, const float* bias) {
-  await_inputs();
-  const std::int64_t c = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (c < y.cols) static_cast<float*>(y.data)[blockIdx.y * y.stride + c] += bias[c];
+bool takes_groups(const ProjectArgs& args) {
+  return args.row_mask.words != nullptr && args.x.rows == 1 && args.row_mask.units <= kMostGroups &&
+         std::int64_t{args.row_mask.units} * args.group_rows == args.w.rows;
 }
 
-template <class E, int kTokens, bool kPacked>
+template <class E, int kTokens, bool kPacked, bool kGrouped = false>
 void launch_project(const Queue& queue, const ProjectArgs& args) {
   ColumnsJob job;
   job.x = args.x;
   job.w = args.w;
   job.skip_zeros = args.skip_zero_rows;
+  job.groups = args.row_mask;
+  job.group_rows = args.group_rows;
+  job.sets_ready = queue.sets_ready;
   job.partials = queue.scratch<float>();
   const std::int64_t columns = ceil_div(args.w.cols, kColumns<E>);
   const std::int64_t wanted =
@@ -73,7 +75,7 @@ void launch_project(const Queue& queue, const ProjectArgs& args) {
     part.y.data = args.y.row(first);
     job.x = part.x;
     launch(queue, grid(column_blocks<E, kTokens>(job), kColumnThreads, kColumnShared<E, kTokens>),
-           project_kernel<E, kTokens, kPacked>, part, job, queue.tickets);
+           project_kernel<E, kTokens, kPacked, kGrouped>, part, job, queue.tickets);
   }
 }
 
@@ -84,16 +86,12 @@ void project(const Queue& queue, const ProjectArgs& args) {
   const bool packed = packed_rows(args.w);
   const GemmArgs gemm{args.x, args.w, true, args.y, args.accumulate};
   const bool skips = args.skip_zero_rows && args.x.rows <= kSkipTokens;
-  if (args.x.rows > 1 && queue.gemm != nullptr && packed && !skips && Gemm::takes(gemm)) {
-    queue.gemm->run(queue, gemm);
-    const dim3 blocks(static_cast<unsigned>(ceil_div(args.y.cols, 256)),
-                      static_cast<unsigned>(args.y.rows));
-    if (args.bias != nullptr) launch(queue, grid(blocks, 256), add_bias_kernel, args.y, args.bias);
-    return;
-  }
+  if (packed && !skips && Gemm::takes(queue, gemm))
+    return multiply_with_bias(queue, gemm, args.bias);
   with_element(args.x.dtype, [&](auto e) {
     using E = decltype(e);
     if (!packed) return launch_project<E, 4, false>(queue, args);
+    if (takes_groups(args)) return launch_project<E, 1, true, true>(queue, args);
     if (args.x.rows == 1) return launch_project<E, 1, true>(queue, args);
     launch_project<E, 4, true>(queue, args);
   });

@@ -28,8 +28,8 @@ struct Queue {
   // Kernels may start before the one before them has ended, and wait for it inside (Hopper's
   // programmatic dependent launch).
   bool early_start = false;
-  // Sets of units that the op reads were ready before its predecessor started, so they too may be
-  // read before await_inputs().
+  // Sets of units that the op reads were written so many kernels ago that they too may be read
+  // before await_inputs().
   bool sets_ready = false;
 
   template <class T>

@@ -14,8 +14,6 @@ namespace {
 
 constexpr int kWarps = 4;
 constexpr int kThreads = 32 * kWarps;
-// Beyond so many tokens the hints of what need not be read are not worth a pass for each tile.
-constexpr std::int64_t kSkipTokens = 8;
 
 template <class E, int kTokens>
 __device__ TokenRows<E> tile_of(const ConstMatrix& x) {
@@ -156,14 +154,6 @@ __global__ void finish_up_kernel(MlpUpArgs args, const float* gate_sums, const f
   store_hidden(args, t, n, value);
 }
 
-__global__ void add_bias_kernel(Matrix y, const float* bias) {
-  await_inputs();
-  const std::int64_t c = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-  if (c >= y.cols) return;
-  const std::int64_t place = blockIdx.y * y.stride + c;
-  store_any(y.dtype, y.data, place, load_any(y.dtype, y.data, place) + bias[c]);
-}
-
 Matrix rows_from(const Matrix& m, std::int64_t first, std::int64_t rows) {
   return {m.row(first), m.dtype, rows, m.cols, m.stride};
 }
@@ -225,13 +215,7 @@ void linear(const Queue& queue, const LinearArgs& args) {
   if (args.x.rows == 0) return;
   const bool packed = packed_rows(args.x) && packed_rows(args.w);
   const GemmArgs gemm{args.x, args.w, false, args.y};
-  if (args.x.rows > 1 && queue.gemm != nullptr && packed && Gemm::takes(gemm)) {
-    queue.gemm->run(queue, gemm);
-    const dim3 blocks(static_cast<unsigned>(ceil_div(args.y.cols, 256)),
-                      static_cast<unsigned>(args.y.rows));
-    if (args.bias != nullptr) launch(queue, grid(blocks, 256), add_bias_kernel, args.y, args.bias);
-    return;
-  }
+  if (packed && Gemm::takes(queue, gemm)) return multiply_with_bias(queue, gemm, args.bias);
   with_element(args.x.dtype, [&](auto e) {
     using E = decltype(e);
     if (!packed) return launch_linear<E, 4, false>(queue, args);

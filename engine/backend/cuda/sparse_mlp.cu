@@ -81,6 +81,7 @@ template <int kShare>
 __global__ void __launch_bounds__(kAddThreads) add_kernel(SparseMlpAddArgs args, int splits) {
   constexpr int kOwn = kAddThreads / kShare;  // columns of a block
   __shared__ float room[kShare][kOwn];
+  invite_next();
   const int lane = static_cast<int>(threadIdx.x % kOwn);
   const int share = static_cast<int>(threadIdx.x / kOwn);
   const std::int64_t c = std::int64_t{blockIdx.x} * kOwn + lane;
@@ -146,6 +147,7 @@ bool gather_fast(const Queue& queue, const SparseMlpArgs& args) {
   job.count = args.union_count;
   job.partials = static_cast<float*>(args.scratch);
   job.splits = splits_of(queue.processors, args.up.x.rows, args.down.cols);
+  job.sets_ready = queue.sets_ready;
   half ? gather_many<__half>(queue, job) : gather_many<__nv_bfloat16>(queue, job);
   return true;
 }

@@ -22,8 +22,8 @@ __global__ void embed_kernel(EmbedArgs args) {
   }
 }
 
-constexpr int kNormThreads = 1024;
-constexpr int kHeld = 8;  // values a thread keeps: rows of up to 8192 are read once
+constexpr int kNormThreads = 512;
+constexpr int kHeld = 14;  // values a thread keeps: rows of up to 7168 are read once
 
 // Calls use(column, index among the held) for the thread's columns that are held.
 template <class Use>
@@ -43,8 +43,9 @@ __device__ void for_rest(std::int64_t width, const Use& use) {
 }
 
 // A row a block. The weights come before the row may be read.
-__global__ void __launch_bounds__(kNormThreads) norm_kernel(NormArgs args) {
+__global__ void __launch_bounds__(kNormThreads, 2) norm_kernel(NormArgs args) {
   __shared__ float room[32];
+  invite_next();
   const std::int64_t t = blockIdx.x;
   const std::int64_t width = args.x.cols;
   const auto weight_of = [&](std::int64_t c) {
@@ -99,6 +100,7 @@ struct Rotation {
 
 // A block a head: Q heads (when they are rotated), then K heads, then V heads.
 __global__ void store_kv_kernel(StoreKvArgs args, int q_heads) {
+  invite_next();
   await_inputs();
   const std::int64_t t = blockIdx.x;
   const int dim = args.cache.head_dim;
