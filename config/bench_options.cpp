@@ -30,7 +30,8 @@ std::vector<OptionSpec> bench_options() {
        .field = ListField{at<&Config::bench, &StepBenchOptions::modes>,
                           true,
                           {"dense", "exact", "lookahead", "inline", "known"}},
-       .help = "modes of each decode batch; the sets of sparse ones are drawn, see --mlp-density"},
+       .help = "modes of each decode batch; the sets of sparse ones are drawn, see --mlp-density; "
+               "inline, known: lookahead with its predictors in line, and without them"},
       {.name = "mlp-density",
        .commands = kBench,
        .field = NumberField{at<&Config::bench, &StepBenchOptions::mlp_density>, 0, 1},
