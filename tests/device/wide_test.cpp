@@ -90,7 +90,8 @@ TEST_CASE("wide gathered MLP equals the reference, run after run, whatever the u
         for (const std::int64_t width : {256, 768, 4096, 7168}) {
           // The first: more neurons than the blocks of a large GPU take at once.
           const int ffn = width == 256 ? 9001 : width == 768 ? 1000 : 131;
-          if (width == 256 && density < 1.0) continue;
+          // Nothing is read of an empty union, and the first is there for its count.
+          if (density == 0.0 ? width != 768 : width == 256 && density < 1.0) continue;
           INFO("width " << width << " density " << density << (gated ? " gated" : ""));
           std::mt19937 random(53);
           const std::int64_t parts = gated ? 3 : 2;

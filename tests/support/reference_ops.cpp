@@ -12,6 +12,13 @@ std::vector<double> row_of(const ConstMatrix& m, std::int64_t r) {
   return row;
 }
 
+// Each row is converted once, however many others it meets.
+std::vector<std::vector<double>> rows_of(const ConstMatrix& m) {
+  std::vector<std::vector<double>> rows;
+  for (std::int64_t r = 0; r < m.rows; ++r) rows.push_back(row_of(m, r));
+  return rows;
+}
+
 double dot(const std::vector<double>& a, const std::vector<double>& b) {
   double sum = 0;
   for (std::size_t i = 0; i < a.size(); ++i) sum += a[i] * b[i];
@@ -74,30 +81,37 @@ std::vector<double> norm(const NormArgs& args) {
 }
 
 std::vector<double> linear(const LinearArgs& args) {
-  std::vector<double> out;
-  for (std::int64_t t = 0; t < args.x.rows; ++t) {
-    const std::vector<double> x = row_of(args.x, t);
-    for (std::int64_t o = 0; o < args.w.rows; ++o) {
-      out.push_back(dot(x, row_of(args.w, o)) + or_zero(args.bias, o));
+  const auto tokens = rows_of(args.x);
+  std::vector<double> out(tokens.size() * static_cast<std::size_t>(args.w.rows));
+  for (std::int64_t o = 0; o < args.w.rows; ++o) {
+    const std::vector<double> w = row_of(args.w, o);
+    auto to = static_cast<std::size_t>(o);
+    for (const std::vector<double>& x : tokens) {
+      out[to] = dot(x, w) + or_zero(args.bias, o);
+      to += static_cast<std::size_t>(args.w.rows);
     }
   }
   return out;
 }
 
 std::vector<double> project(const ProjectArgs& args) {
+  const auto tokens = rows_of(args.x);
+  const auto cols = static_cast<std::size_t>(args.w.cols);
   std::vector<double> out;
   for (std::int64_t t = 0; t < args.x.rows; ++t) {
-    std::vector<double> y(static_cast<std::size_t>(args.w.cols));
+    std::vector<double> y(cols);
     if (args.accumulate) y = row_of(args.y, t);
-    const std::vector<double> x = row_of(args.x, t);
-    for (std::int64_t n = 0; n < args.w.rows; ++n) {
-      const std::vector<double> w = row_of(args.w, n);
-      for (std::size_t o = 0; o < w.size(); ++o) y[o] += x[static_cast<std::size_t>(n)] * w[o];
-    }
-    for (std::size_t o = 0; o < y.size(); ++o) {
-      out.push_back(y[o] + or_zero(args.bias, static_cast<std::int64_t>(o)));
+    out.insert(out.end(), y.begin(), y.end());
+  }
+  for (std::int64_t n = 0; n < args.w.rows; ++n) {
+    const std::vector<double> w = row_of(args.w, n);
+    for (std::size_t t = 0; t < tokens.size(); ++t) {
+      const double x = tokens[t][static_cast<std::size_t>(n)];
+      for (std::size_t o = 0; o < cols; ++o) out[t * cols + o] += x * w[o];
     }
   }
+  for (std::size_t i = 0; i < out.size(); ++i)
+    out[i] += or_zero(args.bias, static_cast<std::int64_t>(i % cols));
   return out;
 }
 
@@ -120,17 +134,19 @@ double activate(Activation kind, double x, double threshold) {
 }
 
 std::vector<double> mlp_up(const MlpUpArgs& args) {
-  std::vector<double> out;
-  for (std::int64_t t = 0; t < args.x.rows; ++t) {
-    const std::vector<double> x = row_of(args.x, t);
-    for (std::int64_t n = 0; n < args.up.rows; ++n) {
-      const double up = dot(x, row_of(args.up, n)) + or_zero(args.up_bias, n);
-      if (args.gate.data == nullptr) {
-        out.push_back(activate(args.activation, up, args.threshold));
-      } else {
-        const double gate = dot(x, row_of(args.gate, n)) + or_zero(args.gate_bias, n);
-        out.push_back(activate(args.activation, gate, args.threshold) * up);
-      }
+  const auto tokens = rows_of(args.x);
+  std::vector<double> out(tokens.size() * static_cast<std::size_t>(args.up.rows));
+  for (std::int64_t n = 0; n < args.up.rows; ++n) {
+    const bool gated = args.gate.data != nullptr;
+    const std::vector<double> w = row_of(args.up, n);
+    const std::vector<double> gate = gated ? row_of(args.gate, n) : std::vector<double>{};
+    auto to = static_cast<std::size_t>(n);
+    for (const std::vector<double>& x : tokens) {
+      const double up = dot(x, w) + or_zero(args.up_bias, n);
+      const double first = gated ? dot(x, gate) + or_zero(args.gate_bias, n) : up;
+      const double active = activate(args.activation, first, args.threshold);
+      out[to] = gated ? active * up : active;
+      to += static_cast<std::size_t>(args.up.rows);
     }
   }
   return out;
