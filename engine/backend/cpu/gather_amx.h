@@ -188,9 +188,9 @@ struct AmxGather {
     const UnitIds& ids = *unit.unit;
     const RowList list(unit.job->w, ids, unit.begin);
     Block block{&ids, &list, 0, 0};
+    ListAhead ahead = unit.ahead();
     for (; block.first < ids.count; block.first = block.last) {
       block.last = end_of_block(ids, block.first);
-      ListAhead ahead = unit.ahead(list, block.last);
       add_block(unit, block, ahead);
     }
   }

@@ -16,20 +16,20 @@ struct AmxGatherFew {
 
   // A block's rows, the even inputs first.
   struct BlockRows {
-    const char* rows[kSetWord];
-    float x[kSetWord][Tokens];
+    const char* rows[kSetWord + 1];
+    float x[kSetWord + 1][Tokens];
     int evens = 0;
     int count = 0;
 
     BlockRows(const UnitAdd<X>& unit, const RowList& list, int first, int last) {
       for (const int odd : {0, 1}) {
-        for (int i = first; i < last; ++i) {
-          if (unit.unit->ids[i] % 2 != odd) continue;
+        for (int i = first; i < last; ++i) {  // without branches that nobody could predict
           for (int t = 0; t < Tokens; ++t) {
             const std::uint32_t bits = std::uint32_t{unit.x[t * kUnitRows + i]} << 16;
             __builtin_memcpy(&x[count][t], &bits, sizeof bits);
           }
-          rows[count++] = list.rows[i];
+          rows[count] = list.rows[i];
+          count += unit.unit->ids[i] % 2 == odd ? 1 : 0;
         }
         if (odd == 0) evens = count;
       }
@@ -98,9 +98,9 @@ struct AmxGatherFew {
   static void add(const UnitAdd<X>& unit) {
     const FlushDenormals flush;
     const RowList list(unit.job->w, *unit.unit, unit.begin);
+    ListAhead ahead = unit.ahead();
     for (int first = 0; first < list.count;) {
       const int last = end_of_block(*unit.unit, first);
-      ListAhead ahead = unit.ahead(list, last);
       add_block(unit, BlockRows(unit, list, first, last), ahead);
       first = last;
     }

@@ -73,12 +73,13 @@ struct RowList {
 class ListAhead {
  public:
   ListAhead() = default;
-  ListAhead(const char* const* rows, int count, std::int64_t row_bytes)
-      : rows_(rows), count_(count), row_bytes_(row_bytes) {}
+  // `times`: how often lines of rows are read meanwhile, for each line of a row.
+  ListAhead(const char* const* rows, int count, std::int64_t row_bytes, int times = 1)
+      : rows_(rows), count_(count), lines_((count + times - 1) / times), row_bytes_(row_bytes) {}
 
   // When a line of each row is read.
   void fetch() {
-    for (int i = 0; i < count_ && row_ < count_; ++i) {
+    for (int i = 0; i < lines_ && row_ < count_; ++i) {
       _mm_prefetch(rows_[row_] + offset_, _MM_HINT_T1);
       offset_ += 64;
       if (offset_ < row_bytes_) continue;
@@ -90,6 +91,7 @@ class ListAhead {
  private:
   const char* const* rows_ = nullptr;
   int count_ = 0;
+  int lines_ = 0;
   std::int64_t row_bytes_ = 0;
   int row_ = 0;
   std::int64_t offset_ = 0;
@@ -124,14 +126,12 @@ struct UnitAdd {
   std::int64_t end = 0;
   bool cold = false;  // nothing was read before these
 
-  // What is read after the rows before `last`: the next block's, or `next`.
-  ListAhead ahead(const RowList& list, int last) const {
-    const std::int64_t row_bytes = (end - begin) * element_bytes(job->w.dtype);
-    if (last < list.count) {
-      return {list.rows + last, end_of_block(*unit, last) - last, row_bytes};
-    }
+  // While the unit's blocks are read.
+  ListAhead ahead() const {
     if (next == nullptr) return {};
-    return {next->rows, static_cast<int>(smaller(kRowBlock, next->count)), row_bytes};
+    int blocks = 0;
+    for (int first = 0; first < unit->count; first = end_of_block(*unit, first)) ++blocks;
+    return {next->rows, next->count, (end - begin) * element_bytes(job->w.dtype), blocks};
   }
 };
 
@@ -143,14 +143,13 @@ template <class X>
 void drop_zero_rows(std::int64_t tokens, UnitIds& unit, X* x) {
   bool live[kUnitRows] = {};
   for (std::int64_t t = 0; t < tokens; ++t) {
-    for (int i = 0; i < unit.count; ++i) live[i] = live[i] || is_nonzero(x[t * kUnitRows + i]);
+    for (int i = 0; i < unit.count; ++i) live[i] |= is_nonzero(x[t * kUnitRows + i]);
   }
   int kept = 0;
-  for (int i = 0; i < unit.count; ++i) {
-    if (!live[i]) continue;
+  for (int i = 0; i < unit.count; ++i) {  // without branches that nobody could predict
     unit.ids[kept] = unit.ids[i];
     for (std::int64_t t = 0; t < tokens; ++t) x[t * kUnitRows + kept] = x[t * kUnitRows + i];
-    ++kept;
+    kept += live[i] ? 1 : 0;
   }
   unit.count = kept;
 }
