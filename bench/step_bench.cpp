@@ -185,8 +185,9 @@ class Rounds {
   Rounds(Transformer& model, Backend& backend, const KvCache& cache, SparseBenchLayers& layers)
       : model_(model), backend_(backend), cache_(cache), layers_(layers) {}
 
+  void begin(const Workload& work) { layers_.begin_step(work.mode, work.tokens, backend_); }
+
   double step(const Workload& work) {
-    layers_.begin_step(work.mode, work.tokens, backend_);
     ReplayKey key{work.tokens, work.row.batch, work.row.context};
     const ReplayKey methods = layers_.methods();
     key.insert(key.end(), methods.begin(), methods.end());
@@ -200,11 +201,15 @@ class Rounds {
     double first_decode = 0, first_prefill = 0;
     std::map<int, double> dense;  // rates by batch
     // The host's speed drifts within a round: each step is held against samples on both sides of
-    // it.
+    // it. A step's sets are drawn before the sample, so that steps of every mode find the workers
+    // awake and the caches alike.
+    begin(*works.front());
     double before = backend_.measure_read_bandwidth(kBandwidthSampleBytes);
     bandwidths_.push_back(before);
-    for (auto& work : works) {
+    for (std::size_t i = 0; i < works.size(); ++i) {
+      Workload* work = works[i].get();
       const double seconds = step(*work);
+      begin(*works[std::min(i + 1, works.size() - 1)]);
       const double after = backend_.measure_read_bandwidth(kBandwidthSampleBytes);
       const double rate = work->tokens / seconds;
       const bool decode = work->row.phase == "decode";
@@ -276,7 +281,10 @@ Result<StepBenchResult> run_step_bench(Transformer& model, Backend& backend,
   if (!cache) return tl::unexpected(cache.error());
 
   Rounds rounds(model, backend, *cache, layers);
-  for (auto& work : works) rounds.step(*work);  // touches every page once
+  for (auto& work : works) {  // touches every page once
+    rounds.begin(*work);
+    rounds.step(*work);
+  }
   for (int round = 0; round < options.rounds; ++round) {
     rounds.round(works);
     if (progress) progress(round + 1, options.rounds);
