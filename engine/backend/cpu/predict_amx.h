@@ -11,6 +11,8 @@ namespace {
 struct PredictTiles {
   using I = Avx512Int;
   static constexpr std::int64_t kInputs = 64;  // of a step
+  static constexpr std::int64_t kShort = 1024;
+  static constexpr std::int64_t kLongAhead = 512;  // within long rows
 
   static std::int64_t width(std::int64_t tokens) { return smaller(tokens, kPackTokens); }
   static std::int64_t steps(std::int64_t in) { return round_up(in, kInputs) / kInputs; }
@@ -98,7 +100,8 @@ struct PredictTiles {
                                                   _mm512_cvtepi16_epi8(b), 1));
   }
 
-  static void sums(const PredictRows& rows, const ScoreBlock& block) {
+  // Not inlined: both products run the same code, and a cold step runs little of it.
+  [[gnu::noinline]] static void sums(const PredictRows& rows, const ScoreBlock& block) {
     if (block.tokens <= kPackTokens && block.rows > kTileRows)
       return multiply<2, 1>(rows, block, 0);
     for (std::int64_t row = 0; row < block.rows; row += kTileRows) {
@@ -116,10 +119,11 @@ struct PredictTiles {
     std::int64_t stride;
     alignas(64) std::int8_t staged[kTileRows][kInputs];
 
-    Weights(const PredictRows& rows, std::int64_t row, std::int64_t step)
+    Weights(const PredictRows& rows, std::int64_t row, std::int64_t step, const std::int8_t* ahead)
         : data(rows.w + row * rows.in + step * kInputs), stride(rows.in) {
-      const std::int64_t ahead = distance(rows.in);
-      for (int r = 0; r < kTileRows; ++r) _mm_prefetch(data + r * stride + ahead, _MM_HINT_T0);
+      const std::int64_t apart = ahead == nullptr ? stride : kInputs;
+      if (ahead == nullptr) ahead = data + kLongAhead;
+      for (int r = 0; r < kTileRows; ++r) _mm_prefetch(ahead + r * apart, _MM_HINT_T0);
       const std::int64_t some = smaller(kTileRows, rows.rows - row);
       const std::int64_t inputs = smaller(kInputs, rows.in - step * kInputs);
       if (some == kTileRows && inputs == kInputs) return;
@@ -139,6 +143,9 @@ struct PredictTiles {
     const std::int64_t first = block.row + row;
     const auto* tile = static_cast<const std::uint32_t*>(rows.packed) +
                        block.token / kPackTokens * tile_bytes(rows) / 4;
+    // Short rows follow each other: the next ones are fetched in address order.
+    const std::int8_t* next =
+        rows.in <= kShort ? rows.w + (first + Tiles * kTileRows) * rows.in : nullptr;
     _tile_zero(0);
     _tile_zero(1);
     if constexpr (Tiles * N > 1) {
@@ -146,14 +153,16 @@ struct PredictTiles {
       _tile_zero(3);
     }
     for (std::int64_t step = 0; step < steps(rows.in); ++step, tile += 2 * tile_words) {
-      const Weights w(rows, first, step);
+      const Weights w(rows, first, step, next);
+      if (next != nullptr) next += kTileRows * kInputs;
       _tile_loadd(4, w.data, w.stride);
       _tile_loadd(6, tile, n * 4);
       _tile_dpbssd(0, 4, 6);
       _tile_loadd(7, tile + tile_words, n * 4);
       _tile_dpbsud(1, 4, 7);
       if constexpr (Tiles > 1) {
-        const Weights more(rows, first + kTileRows, step);
+        const Weights more(rows, first + kTileRows, step, next);
+        if (next != nullptr) next += kTileRows * kInputs;
         _tile_loadd(5, more.data, more.stride);
         _tile_dpbssd(2, 5, 6);
         _tile_dpbsud(3, 5, 7);
@@ -178,8 +187,6 @@ struct PredictTiles {
                block.sums + row + (N > 1 ? kPackTokens * kSetWord : kTileRows));
     }
   }
-  // Short rows follow each other: what comes 32 to 64 rows later is what is read next.
-  static std::int64_t distance(std::int64_t in) { return in <= 1024 ? 4096 : 512; }
 
   // [row][token] to [token][row].
   static void put_sums(const std::int32_t* upper, const std::int32_t* lower, std::int64_t n,
