@@ -17,7 +17,8 @@ struct Size {
 
 const std::vector<Size> kSizes = {{1, 1, 1},     {1, 3, 17},    {2, 17, 3},    {5, 65, 33},
                                   {16, 64, 64},  {33, 96, 130}, {130, 33, 65}, {0, 32, 32},
-                                  {1, 512, 256}, {16, 257, 31}, {17, 544, 48}, {3, 1024, 16}};
+                                  {1, 512, 256}, {16, 257, 31}, {17, 544, 48}, {3, 1024, 16},
+                                  {1, 512, 640}};
 const std::vector<DType> kDTypes = {DType::kF32, DType::kF16, DType::kBF16};
 
 // Odd strides and starts, and the aligned, packed case.

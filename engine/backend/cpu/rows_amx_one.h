@@ -80,23 +80,25 @@ struct AmxRowsOne {
   static void multiply_rows(const RowsJob& job, const ConstMatrix& w, const Streams& rows,
                             float* sums) {
     const FlushDenormals flush;
-    StreamPage<kTileBytes> page;
+    // One a stream: both streams' blocks lie at the same place of a page.
+    StreamPage<kTileBytes> pages[2];
     const float* products = nullptr;
     float* sum = nullptr;
-    const auto block = [&](std::int64_t row, std::int64_t k, float& row_sum) {
+    const auto block = [&](int stream, std::int64_t r, std::int64_t k) {
+      const std::int64_t row = (stream == 0 ? rows.first : rows.second) + r;
       const auto* weights = static_cast<const std::uint16_t*>(at(w, row, k));
       fetch(weights);
       const float* next = multiply(weights, static_cast<const char*>(job.packed) + k * 2,
-                                   static_cast<float*>(page.beside(weights)));
+                                   static_cast<float*>(pages[stream].beside(weights)));
       if (products != nullptr) add(products, *sum);
       products = next;
-      sum = &row_sum;
+      sum = &sums[stream * kStretch + r];
     };
     for (std::int64_t r = 0; r < rows.count; ++r) {
       sums[r] = sums[kStretch + r] = 0;
       for (std::int64_t k = 0; k < w.cols; k += kBlockInputs) {
-        block(rows.first + r, k, sums[r]);
-        if (r < rows.others) block(rows.second + r, k, sums[kStretch + r]);
+        block(0, r, k);
+        if (r < rows.others) block(1, r, k);
       }
     }
     add(products, *sum);
