@@ -173,6 +173,7 @@ void SparsityRuntime::begin_step(const StepBatch& batch) {
   step.tokens = batch.tokens;
   step.layers = flight.figures.plans;
   step.predict_seconds = 0;
+  step.deferred_before = layers_->backend->deferred_predict_time();
   if (flight.figures.sparse() && auditor_->due()) pick_audit(batch, flight);
   step.audit = flight.audit ? &*flight.audit : nullptr;
 }
@@ -196,11 +197,15 @@ void SparsityRuntime::end_step(std::span<TokenDensity> densities) {
   flight.densities = densities;
   StepFigures& figures = flight.figures;
   if (!figures.sparse()) return;
-  figures.predict_seconds = layers_->step.predict_seconds;
   figures.counts.resize(figures.plans.size() * kCountKinds *
                         (static_cast<std::size_t>(figures.tokens) + 1));
   layers_->backend->download(figures.counts.data(), layers_->memory.counts,
                              figures.counts.size() * sizeof(std::int32_t), StreamId::kMain);
+  const SparseStep& step = layers_->step;
+  const DeferredPredictTime deferred = layers_->backend->deferred_predict_time();
+  figures.overlapped_seconds = deferred.beside - step.deferred_before.beside;
+  figures.predict_seconds = step.predict_seconds + figures.overlapped_seconds + deferred.alone -
+                            step.deferred_before.alone;
 }
 
 void SparsityRuntime::step_ended() {

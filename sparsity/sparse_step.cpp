@@ -67,10 +67,13 @@ AuditRecord* SparseLayer::audit(AuditKind kind) const {
 }
 
 void SparseLayer::predict(const PredictArgs& args) const {
+  const double deferred = context.backend.deferred_predict_time().alone;
   const auto start = std::chrono::steady_clock::now();
   context.backend.predict(args, StreamId::kSide);
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-  if (!context.backend.info().asynchronous) step.predict_seconds += taken.count();
+  if (!context.backend.info().asynchronous)
+    step.predict_seconds +=
+        taken.count() - (context.backend.deferred_predict_time().alone - deferred);
 }
 
 void SparseLayer::gather_audited(const ConstMatrix& from, const Matrix& to) const {

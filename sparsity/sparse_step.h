@@ -31,7 +31,10 @@ struct SparseStep {
   int tokens = 0;
   std::vector<LayerPlan> layers;
   AuditRecord* audit = nullptr;  // what this step audits; null: nothing
-  double predict_seconds = 0;    // on a synchronous backend, but for what runs beside other ops
+  // On a synchronous backend: seconds in predict(), and what it had left for later before this
+  // step.
+  double predict_seconds = 0;
+  DeferredPredictTime deferred_before;
 };
 
 // For steps of at most `max_tokens` tokens.

@@ -22,6 +22,7 @@ struct StepFigures {
   std::vector<LayerPlan> plans;
   std::vector<std::int32_t> counts;  // as SparseMemory::counts
   double predict_seconds = 0;
+  double overlapped_seconds = 0;  // of these, while other ops ran
   std::optional<TokenAudit> audit;
   int audited_token = -1;
 

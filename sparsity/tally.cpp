@@ -125,6 +125,7 @@ void Tally::step(const StepFigures& figures, std::span<TokenDensity> densities) 
   std::ranges::fill(densities, TokenDensity{});
   if (!figures.sparse()) return;
   status_.predictor_seconds += figures.predict_seconds;
+  status_.overlapped_seconds += figures.overlapped_seconds;
   if (figures.audit) {
     status_.audits.push_back(*figures.audit);
     if (status_.audits.size() > kAuditsKept) status_.audits.erase(status_.audits.begin());

@@ -27,6 +27,12 @@ namespace dejavu {
 
 enum class StreamId : std::uint8_t { kMain, kSide };
 
+// Seconds since creation that predict() took after it had returned.
+struct DeferredPredictTime {
+  double beside = 0;  // while another op ran, as if all workers had shared it
+  double alone = 0;
+};
+
 struct BackendInfo {
   std::string device;            // "cpu", "cuda"
   std::string description;       // e.g. "CPU amx, 2 threads (sched_getaffinity)"
@@ -284,6 +290,8 @@ class Backend {
 
   // Contextual sparsity (design, section 5).
   virtual void predict(const PredictArgs& args, StreamId stream) = 0;
+  // Of a backend that is not asynchronous.
+  virtual DeferredPredictTime deferred_predict_time() const { return {}; }
   virtual std::size_t sparse_mlp_scratch(int tokens, int width, int ffn) const = 0;
   virtual void sparse_mlp(const SparseMlpArgs& args, StreamId stream) = 0;
   virtual void sparse_mlp_add(const SparseMlpAddArgs& args, StreamId stream) = 0;

@@ -292,6 +292,7 @@ TEST_CASE(
           Operand weights(*backend, {300, shape.input, DType::kF32, {}});
           heads.randomize(random, 1.0F);
           weights.randomize(random, 1.0F);
+          const DeferredPredictTime before = backend->deferred_predict_time();
           const Answer answer = predict(*backend, call, 0, tokens, [&] {
             backend->project({heads.device(), weights.device(), nullptr, x.device(), true},
                              StreamId::kMain);
@@ -299,6 +300,7 @@ TEST_CASE(
           CHECK(answer.words == expected.words);
           CHECK(answer.counts == expected.counts);
           CHECK(answer.ids == expected.ids);
+          CHECK(backend->deferred_predict_time().beside > before.beside);
         }
       }
     }

@@ -275,7 +275,19 @@ def test_metrics_count_units_and_methods(daemon, client):
         for name in ("audit_error_ratio", "predicted_recall_ratio", "dense_fallbacks_total"):
             for block in ("mlp", "heads"):
                 assert value(after, f"dejavu_sparsity_{name}", layer=layer, block=block) >= 0
-    assert value(after, "dejavu_sparsity_predictor_overlapped_seconds_total") == 0
+
+
+def test_metrics_time_predictors_and_what_runs_beside_other_work(daemon, client):
+    def times():
+        samples = scrape(daemon)
+        return [value(samples, f"dejavu_sparsity_predictor_{name}seconds_total") for name in ("", "overlapped_")]
+
+    before = times()
+    complete(client, {"mode": "exact"})
+    assert times() == before
+    complete(client, {"mode": "lookahead"})
+    total, overlapped = (late - early for late, early in zip(times(), before, strict=True))
+    assert 0 < overlapped < total
 
 
 def test_generate_takes_a_mode_and_reports_it(tmp_path):

@@ -42,6 +42,7 @@ class CpuBackend final : public Backend {
   void store_kv(const StoreKvArgs& args, StreamId stream) override;
   void attention(const AttentionArgs& args, StreamId stream) override;
   void predict(const PredictArgs& args, StreamId stream) override;
+  DeferredPredictTime deferred_predict_time() const override;
   std::size_t sparse_mlp_scratch(int tokens, int width, int ffn) const override;
   void sparse_mlp(const SparseMlpArgs& args, StreamId stream) override;
   void sparse_mlp_add(const SparseMlpAddArgs& args, StreamId stream) override;
@@ -91,6 +92,7 @@ class CpuBackend final : public Backend {
   void begin_predict(const std::vector<const float*>& x, StreamId stream);
   void pack_low();
   void predict_item(std::int64_t item);
+  void predict_beside(std::int64_t item);
   void finish_predict();
   // Runs body(item) for each item and, when they run out, what is left of a predictor.
   template <class Body>
@@ -112,7 +114,7 @@ class CpuBackend final : public Backend {
     pool_.parallel_for(items + sets, [&](std::int64_t place, int) {
       const std::int64_t item = order[static_cast<std::size_t>(place)];
       if (item < items) return body(item);
-      predict_item(item - items);
+      predict_beside(item - items);
     });
   }
   void for_tokens(std::int64_t tokens, std::int64_t width,
@@ -124,6 +126,8 @@ class CpuBackend final : public Backend {
   std::shared_ptr<std::atomic<std::size_t>> in_use_;  // outlives us in the Buffers we gave
   HostArena arena_;
   PendingSets pending_;
+  std::atomic<std::int64_t> beside_ns_ = 0;  // of all workers
+  double alone_seconds_ = 0;
   Workspace predict_packed_;
   Workspace predict_low_;
   Workspace packed_;

@@ -5,6 +5,7 @@
 // first.
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <vector>
 
 #include "engine/backend/cpu/cpu_backend.h"
@@ -12,6 +13,8 @@
 
 namespace dejavu {
 namespace {
+
+using Clock = std::chrono::steady_clock;
 
 // Work below which one thread is done before others would have woken up.
 constexpr std::int64_t kSmallBytes = std::int64_t{32} << 10;
@@ -160,12 +163,27 @@ void CpuBackend::predict_item(std::int64_t item) {
   kernel.sets(job, item * step, std::min(job.rows.rows, (item + 1) * step));
 }
 
+void CpuBackend::predict_beside(std::int64_t item) {
+  const auto start = Clock::now();
+  predict_item(item);
+  const auto taken = std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - start);
+  beside_ns_.fetch_add(taken.count(), std::memory_order_relaxed);
+}
+
 void CpuBackend::finish_predict() {
   if (!pending_.waits) return;
+  const auto start = Clock::now();
   const bool counted = pending_.whole && !pending_.sets.empty();
-  for_items_and_sets(0, [](std::int64_t) {});
+  const std::int64_t items = std::exchange(pending_.items, 0);
+  pool_.parallel_for(items, [this](std::int64_t item, int) { predict_item(item); });
   if (!counted) count_sets(pending_.args);
   pending_.waits = false;
+  alone_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+DeferredPredictTime CpuBackend::deferred_predict_time() const {
+  const auto beside = static_cast<double>(beside_ns_.load(std::memory_order_relaxed));
+  return {beside * 1e-9 / info_.threads, alone_seconds_};
 }
 
 }  // namespace dejavu
