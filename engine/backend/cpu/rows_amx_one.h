@@ -80,16 +80,19 @@ struct AmxRowsOne {
   static void multiply_rows(const RowsJob& job, const ConstMatrix& w, const Streams& rows,
                             float* sums) {
     const FlushDenormals flush;
-    // One a stream: both streams' blocks lie at the same place of a page.
-    StreamPage<kTileBytes> pages[2];
+    // The streams are whole pages apart. The second's products lie one block behind the first's,
+    // which are still to be added up.
+    static_assert(kStretch * kTileBytes % 4096 == 0);
+    StreamPage<kTileBytes> page;
     const float* products = nullptr;
     float* sum = nullptr;
     const auto block = [&](int stream, std::int64_t r, std::int64_t k) {
       const std::int64_t row = (stream == 0 ? rows.first : rows.second) + r;
       const auto* weights = static_cast<const std::uint16_t*>(at(w, row, k));
       fetch(weights);
-      const float* next = multiply(weights, static_cast<const char*>(job.packed) + k * 2,
-                                   static_cast<float*>(pages[stream].beside(weights)));
+      const float* next =
+          multiply(weights, static_cast<const char*>(job.packed) + k * 2,
+                   static_cast<float*>(page.beside(weights - stream * kBlockInputs)));
       if (products != nullptr) add(products, *sum);
       products = next;
       sum = &sums[stream * kStretch + r];
