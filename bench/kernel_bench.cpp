@@ -42,6 +42,9 @@ class Bench {
     }
     head_ = weights(kVocab * kWidth, state);
     residual_ = floats(kMaxTokens * kWidth);
+    // Not zeros, whose rows of a projection would not be read.
+    for (int i = 0; i < kMaxTokens * kWidth; ++i)
+      residual_.as<float>()[i] = static_cast<float>(i * 37 % 101 - 50);
     normed_ = floats(kMaxTokens * kWidth);
     qkv_ = floats(kMaxTokens * 3 * kWidth);
     attended_ = floats(kMaxTokens * kWidth);
