@@ -31,6 +31,11 @@ std::vector<OptionSpec> sparsity_options() {
        .field = NumberField{at<&Config::sparsity, &SparsityOptions::max_density>, 0, 1},
        .help = "a layer gathers its neurons only while the step's tokens are expected to need at "
                "most this share of them"},
+      {.name = "inline-predictors",
+       .commands = kLoadsModel,
+       .field = FlagField{at<&Config::sparsity, &SparsityOptions::inline_predictors>},
+       .help = "run predictors between the layers' other work instead of beside it, to measure "
+               "what the overlap gains"},
       {.name = "audit-interval",
        .commands = kServe,
        .field = IntField{at<&Config::sparsity, &SparsityOptions::audit_interval>, 0, kAnyInt},

@@ -62,8 +62,10 @@ struct SparsityStatus {
   std::vector<double> threshold_levels;
   std::string artifact;  // its folder; empty: none
   std::vector<LayerStatus> layers;
-  double predictor_seconds = 0;       // computing predictions, since start
-  double overlapped_seconds = 0;      // of these, hidden behind other work
+  // Computing predictions, since start, and how much of it ran beside other work. On an
+  // asynchronous backend estimated from the steps that were audited.
+  double predictor_seconds = 0;
+  double overlapped_seconds = 0;
   std::vector<SparsityEvent> events;  // the latest few, oldest first
   std::vector<TokenAudit> audits;     // likewise
 };

@@ -17,6 +17,8 @@ struct SparsityOptions {
   double target_recall = 0;        // a level of the artifact; 0: the artifact's own default
   // A layer is gathered only while the expected union density stays at or below this.
   double max_density = 1.0;
+  // Predictors between the main stream's other work instead of beside it.
+  bool inline_predictors = false;
   int audit_interval = 64;         // steps between audits; 0: none
   double audit_error_limit = 0.2;  // relative error of a layer's output
 };

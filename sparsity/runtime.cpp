@@ -1,5 +1,7 @@
 #include "sparsity/runtime.h"
 
+#include <algorithm>
+
 #include "sparsity/sparse_attention.h"
 #include "sparsity/sparse_mlp.h"
 
@@ -176,6 +178,8 @@ void SparsityRuntime::begin_step(const StepBatch& batch) {
   step.deferred_before = layers_->backend->deferred_predict_time();
   if (flight.figures.sparse() && auditor_->due()) pick_audit(batch, flight);
   step.audit = flight.audit ? &*flight.audit : nullptr;
+  step.predict_stream = parts_.options.inline_predictors ? StreamId::kMain : StreamId::kSide;
+  step.stamped = flight.audit && layers_->backend->info().asynchronous;
 }
 
 std::optional<ReplayKey> SparsityRuntime::replay_key() const {
@@ -202,6 +206,11 @@ void SparsityRuntime::end_step(std::span<TokenDensity> densities) {
   layers_->backend->download(figures.counts.data(), layers_->memory.counts,
                              figures.counts.size() * sizeof(std::int32_t), StreamId::kMain);
   const SparseStep& step = layers_->step;
+  if (step.stamped) {
+    flight.stamps.resize(figures.plans.size() * kPredictors);
+    layers_->backend->download(flight.stamps.data(), layers_->memory.stamps,
+                               flight.stamps.size() * sizeof(PredictStamps), StreamId::kMain);
+  }
   const DeferredPredictTime deferred = layers_->backend->deferred_predict_time();
   figures.overlapped_seconds = deferred.beside - step.deferred_before.beside;
   figures.predict_seconds = step.predict_seconds + figures.overlapped_seconds + deferred.alone -
@@ -212,10 +221,25 @@ void SparsityRuntime::step_ended() {
   Flight flight = std::move(flights_.front());
   flights_.pop_front();
   planner_->learn(flight.figures);
+  estimate_predict_time(flight);
   // First: what it finds goes with the token's own figures.
   if (flight.audit) judge_audit(*flight.audit, flight.figures);
   const std::lock_guard lock(mutex_);
   tally_->step(flight.figures, flight.densities);
+}
+
+// Each step with stamps stands for itself and those since the last.
+void SparsityRuntime::estimate_predict_time(Flight& flight) {
+  StepFigures& figures = flight.figures;
+  if (std::ranges::any_of(figures.plans, [](const LayerPlan& plan) {
+        return plan.neurons_predicted || plan.heads_predicted;
+      }))
+    ++unstamped_;
+  if (flight.stamps.empty()) return;
+  const PredictTime time = predict_time(figures.plans, flight.stamps);
+  figures.predict_seconds = unstamped_ * time.seconds;
+  figures.overlapped_seconds = unstamped_ * time.beside;
+  unstamped_ = 0;
 }
 
 void SparsityRuntime::pick_audit(const StepBatch& batch, Flight& flight) {

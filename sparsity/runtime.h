@@ -62,12 +62,14 @@ class SparsityRuntime final : public LayerFactory, public StepSparsity, public S
   struct Flight {
     StepFigures figures;
     std::optional<AuditRecord> audit;
+    std::vector<PredictStamps> stamps;  // as SparseMemory::stamps; empty: none were taken
     std::span<TokenDensity> densities;
   };
 
   SparseLayer layer(const LayerContext& context) const;
   void pick_audit(const StepBatch& batch, Flight& flight);
   void judge_audit(const AuditRecord& record, StepFigures& figures);
+  void estimate_predict_time(Flight& flight);
   void apply(const Auditor::Block& block, AuditAction action);
 
   Parts parts_;
@@ -77,6 +79,7 @@ class SparsityRuntime final : public LayerFactory, public StepSparsity, public S
   std::optional<Auditor> auditor_;
   std::minstd_rand random_;
   std::deque<Flight> flights_;
+  int unstamped_ = 0;  // steps with predictors since the last whose stamps were taken
   std::vector<std::pair<Auditor::Block, AuditAction>> changes_;  // before the next step
 
   mutable std::mutex mutex_;  // guards tally_

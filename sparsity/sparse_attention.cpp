@@ -14,7 +14,7 @@ void SparseAttention::look_ahead(const StepBatch& batch, const ConstMatrix& resi
   args.counts = layer_.memory.count_of(layer_.step, layer_.context.index, CountKind::kHeads);
   args.union_ids = layer_.memory.head_union_ids;
   args.union_count = args.counts + batch.tokens;
-  layer_.predict(args);
+  layer_.predict(args, CountKind::kHeads);
 }
 
 void SparseAttention::attend(const StepBatch& batch, const ConstMatrix& normed,

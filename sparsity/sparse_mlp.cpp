@@ -14,7 +14,7 @@ void SparseMlp::look_ahead(const StepBatch& batch, const ConstMatrix& residual) 
   args.counts = layer_.memory.count_of(layer_.step, layer_.context.index, CountKind::kNeurons);
   args.union_ids = layer_.memory.union_ids;
   args.union_count = args.counts + batch.tokens;
-  layer_.predict(args);
+  layer_.predict(args, CountKind::kNeurons);
 }
 
 // Over every neuron; tokens' sets and thresholds make zeros of the others.

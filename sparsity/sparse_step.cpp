@@ -42,6 +42,9 @@ Result<SparseMemory> SparseMemory::create(const LayerContext& context) {
   memory.counts =
       static_cast<std::int32_t*>(take(words(config.layers * kCountKinds * (tokens + 1))));
 
+  memory.stamps = static_cast<PredictStamps*>(
+      take(static_cast<std::size_t>(config.layers * kPredictors) * sizeof(PredictStamps)));
+
   const DType dtype = workspace.normed.dtype;
   memory.audit_normed = matrix(dtype, 2, config.hidden_size);
   memory.audit_hidden = matrix(dtype, 2, config.ffn_size);
@@ -60,20 +63,46 @@ Result<SparseMemory> SparseMemory::create(const LayerContext& context) {
   return memory;
 }
 
+PredictTime predict_time(const std::vector<LayerPlan>& plans,
+                         const std::vector<PredictStamps>& stamps) {
+  std::int64_t whole = 0;
+  std::int64_t beside = 0;
+  const auto add = [&](const PredictStamps& one) {
+    const std::int64_t taken = std::max<std::int64_t>(one.end - one.begin, 0);
+    whole += taken;
+    beside += std::clamp<std::int64_t>(one.main_done - one.begin, 0, taken);
+  };
+  for (std::size_t l = 0; l < plans.size(); ++l) {
+    if (plans[l].neurons_predicted) add(stamps[kPredictors * l]);
+    if (plans[l].heads_predicted) add(stamps[kPredictors * l + 1]);
+  }
+  return {1e-9 * static_cast<double>(whole), 1e-9 * static_cast<double>(beside)};
+}
+
 AuditRecord* SparseLayer::audit(AuditKind kind) const {
   AuditRecord* record = step.audit;
   return record != nullptr && record->layer == context.index && record->kind == kind ? record
                                                                                      : nullptr;
 }
 
-void SparseLayer::predict(const PredictArgs& args) const {
-  const double deferred = context.backend.deferred_predict_time().alone;
+void SparseLayer::predict(const PredictArgs& args, CountKind kind) const {
+  Backend& backend = context.backend;
+  if (backend.info().asynchronous) return predict_asynchronously(args, kind);
+  const double deferred = backend.deferred_predict_time().alone;
   const auto start = std::chrono::steady_clock::now();
-  context.backend.predict(args, StreamId::kSide);
+  backend.predict(args, step.predict_stream);
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
-  if (!context.backend.info().asynchronous)
-    step.predict_seconds +=
-        taken.count() - (context.backend.deferred_predict_time().alone - deferred);
+  step.predict_seconds += taken.count() - (backend.deferred_predict_time().alone - deferred);
+}
+
+void SparseLayer::predict_asynchronously(const PredictArgs& args, CountKind kind) const {
+  Backend& backend = context.backend;
+  if (!step.stamped) return backend.predict(args, step.predict_stream);
+  PredictStamps* stamps = memory.stamps_of(context.index, kind);
+  backend.stamp(&stamps->main_done, StreamId::kMain);
+  backend.stamp(&stamps->begin, step.predict_stream);
+  backend.predict(args, step.predict_stream);
+  backend.stamp(&stamps->end, step.predict_stream);
 }
 
 void SparseLayer::gather_audited(const ConstMatrix& from, const Matrix& to) const {

@@ -273,7 +273,7 @@ ROWS = {
             [(rate("dejavu_sparsity_predictor_seconds_total"), "{{instance}}")],
             unit="percentunit",
             width=12,
-            description="Seconds of predictions a second.",
+            description="Seconds of predictions a second; on a GPU estimated from the audited steps.",
         ),
         graph(
             "Predictor overlap",
@@ -288,7 +288,7 @@ ROWS = {
             unit="percentunit",
             max=1,
             width=12,
-            description="Share of the predictors' time on a side stream; 0 on the CPU, which predicts in line.",
+            description="Share of the predictors' time that ran beside other work: the output projection on a CPU, attention and MLP on a GPU.",
         ),
     ],
     "Process": [

@@ -297,6 +297,11 @@ class Backend {
   virtual void sparse_mlp_add(const SparseMlpAddArgs& args, StreamId stream) = 0;
   virtual void count_nonzero(const CountNonzeroArgs& args, StreamId stream) = 0;
 
+  // *out receives the time when everything queued on the stream before has run, in nanoseconds of
+  // one clock for both streams. Its resolution is the device's: a GPU's clock may tick each
+  // microsecond.
+  virtual void stamp(std::int64_t* out, StreamId stream) = 0;
+
   virtual void set_sampler_slot(const SamplerSlotArgs& args, StreamId stream) = 0;
   virtual void sample(const SampleArgs& args, StreamId stream) = 0;
 

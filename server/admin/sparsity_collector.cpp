@@ -129,12 +129,13 @@ std::vector<MetricFamily> SparsityCollector::Collect() const {
   for (const BlockMetric& metric : kBlockMetrics) families.push_back(block_family(metric, last_));
   families.push_back(method_family(last_));
   families.push_back(counter_family("dejavu_sparsity_predictor_seconds_total",
-                                    "Time spent computing predictions", last_.predictor_seconds));
-  families.push_back(
-      counter_family("dejavu_sparsity_predictor_overlapped_seconds_total",
-                     "Part of the predictor time hidden behind other work on a side stream; 0 on "
-                     "the CPU, where predictions are computed in line",
-                     last_.overlapped_seconds));
+                                    "Time spent computing predictions; on a GPU estimated from the "
+                                    "audited steps",
+                                    last_.predictor_seconds));
+  families.push_back(counter_family("dejavu_sparsity_predictor_overlapped_seconds_total",
+                                    "Part of the predictor time that ran beside other work; 0 with "
+                                    "--inline-predictors",
+                                    last_.overlapped_seconds));
   return families;
 }
 

@@ -306,3 +306,24 @@ TEST_CASE(
     }
   }
 }
+
+TEST_CASE("a stamp comes after what its stream did before") {
+  for (const NamedBackend& named : test_backends()) {
+    Backend& backend = *named.backend;
+    const Buffer memory = std::move(backend.allocate(3 * sizeof(std::int64_t)).value());
+    auto* stamps = memory.as<std::int64_t>();
+    backend.stamp(stamps, StreamId::kMain);
+    backend.order(StreamId::kMain, StreamId::kSide);
+    backend.stamp(stamps + 1, StreamId::kSide);
+    backend.measure_read_bandwidth(std::size_t{64} << 20);
+    backend.order(StreamId::kSide, StreamId::kMain);
+    backend.stamp(stamps + 2, StreamId::kMain);
+    std::array<std::int64_t, 3> host{};
+    backend.download(host.data(), stamps, sizeof host, StreamId::kMain);
+    REQUIRE(backend.synchronize(StreamId::kMain));
+    CHECK(host[0] > 0);
+    CHECK(host[1] >= host[0]);
+    CHECK(host[2] > host[1]);
+    CHECK(host[2] - host[0] < 60'000'000'000);
+  }
+}

@@ -69,7 +69,7 @@ TEST_CASE("contextual sparsity has options of its own") {
   const auto line =
       parse({"serve", "--sparsity", "lookahead", "--sparsity-allow", "dense,lookahead",
              "--sparsity-artifact", "made/here", "--target-recall", "0.97", "--max-density", "0.4",
-             "--audit-interval", "0", "--audit-error-limit", "0.1"});
+             "--inline-predictors", "--audit-interval", "0", "--audit-error-limit", "0.1"});
   REQUIRE(line);
   const SparsityOptions& sparsity = line->config.sparsity;
   CHECK(sparsity.mode == SparsityDefault::kLookahead);
@@ -77,6 +77,7 @@ TEST_CASE("contextual sparsity has options of its own") {
   CHECK(sparsity.artifact_directory == "made/here");
   CHECK(sparsity.target_recall == 0.97);
   CHECK(sparsity.max_density == 0.4);
+  CHECK(sparsity.inline_predictors);
   CHECK(sparsity.audit_interval == 0);
   CHECK(sparsity.audit_error_limit == 0.1);
   CHECK(error_of({"serve", "--sparsity", "sparse"}).find("auto|dense|exact|threshold|lookahead") !=

@@ -290,6 +290,16 @@ def test_metrics_time_predictors_and_what_runs_beside_other_work(daemon, client)
     assert 0 < overlapped < total
 
 
+def test_inline_predictors_hide_nothing_and_change_nothing(client, start_daemon):
+    wish = {"mode": "lookahead"}
+    daemon = start_daemon("--inline-predictors")
+    body = {"prompt": PROMPT, "max_tokens": 24, "temperature": 0, "ignore_eos": True, "sparsity": wish}
+    answer = daemon.post("/v1/completions", body).json()
+    assert answer["choices"][0]["text"] == complete(client, wish).choices[0].text
+    assert daemon.metric("dejavu_sparsity_predictor_seconds_total") > 0
+    assert daemon.metric("dejavu_sparsity_predictor_overlapped_seconds_total") == 0
+
+
 def test_generate_takes_a_mode_and_reports_it(tmp_path):
     out = tmp_path / "out.json"
     answer = run_dejavu("generate", "--sparsity", "exact", "-p", PROMPT, "--max-tokens", 8, "--json", out)

@@ -2,6 +2,7 @@
 #include "sparsity/runtime.h"
 
 #include <catch2/catch.hpp>
+#include <cmath>
 
 #include "engine/backend/factory.h"
 #include "sparsity/layer_bytes.h"
@@ -182,6 +183,48 @@ TEST_CASE("the audit leaves what is served as it is", "[runtime]") {
     }
   }
   CHECK(status.events.empty());
+}
+
+TEST_CASE("predictors inline give the same, with nothing beside other work", "[runtime]") {
+  auto setup = setup_of(tiny_opt());
+  setup.threads = 2;
+  const std::vector<SparseQuestion> questions = {sparse_question(1, 20, kLookahead),
+                                                 sparse_question(2, 30, kLookahead)};
+  const SparseEngine beside(setup);
+  setup.options.inline_predictors = true;
+  const SparseEngine in_line(setup);
+  const auto plain = ask_all(*beside.engine, questions);
+  const auto answers = ask_all(*in_line.engine, questions);
+  for (std::size_t i = 0; i < plain.size(); ++i) CHECK(bits_of(answers[i]) == bits_of(plain[i]));
+  CHECK(beside.runtime->status().overlapped_seconds > 0);
+  CHECK(beside.runtime->status().overlapped_seconds < beside.runtime->status().predictor_seconds);
+  CHECK(in_line.runtime->status().predictor_seconds > 0);
+  CHECK(in_line.runtime->status().overlapped_seconds == 0);
+}
+
+TEST_CASE("an asynchronous backend's predictors are timed where they run, in audited steps",
+          "[runtime]") {
+  auto setup = setup_of(tiny_opt());
+  setup.simulated = true;
+  setup.launch_ahead = GENERATE(0, 1);
+  setup.options.audit_interval = GENERATE(0, 1, 4);
+  setup.options.audit_error_limit = 1e9;
+  setup.options.inline_predictors = GENERATE(false, true);
+  const SparseEngine sparse(setup);
+  ask_all(*sparse.engine, {sparse_question(1, 20, kLookahead)});
+  const SparsityStatus status = sparse.runtime->status();
+  // Neurons in three layers, beside attention, which takes no time; heads in two, beside an MLP.
+  const double step = 1e-9 * 5 * SimulatedDevice::kPredict;
+  const double hidden = setup.options.inline_predictors ? 0 : 1e-9 * 2 * SimulatedDevice::kMlp;
+  const double steps = status.predictor_seconds / step;
+  CHECK(steps == Approx(std::round(steps)));
+  CHECK(status.overlapped_seconds == Approx(steps * hidden));
+  const auto all = static_cast<double>(status.layers[0].mlp.gather_steps);
+  CHECK(all >= 23);
+  const int interval = setup.options.audit_interval;
+  CHECK(std::round(steps) <= all);
+  CHECK(steps > (interval == 0 ? -1 : all - 2 * interval));
+  CHECK((interval > 0 || steps == 0));
 }
 
 TEST_CASE("an audit of a perfect predictor finds nothing amiss", "[runtime]") {

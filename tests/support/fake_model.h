@@ -37,6 +37,7 @@ class FakeBackend final : public Backend {
   std::size_t sparse_mlp_scratch(int, int, int) const override { return 0; }
   void sparse_mlp(const SparseMlpArgs&, StreamId) override {}
   void count_nonzero(const CountNonzeroArgs&, StreamId) override {}
+  void stamp(std::int64_t*, StreamId) override {}
   void sparse_mlp_add(const SparseMlpAddArgs&, StreamId) override {}
   void set_sampler_slot(const SamplerSlotArgs& args, StreamId stream) override;
   void sample(const SampleArgs& args, StreamId stream) override;

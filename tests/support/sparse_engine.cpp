@@ -1,5 +1,6 @@
 #include "tests/support/sparse_engine.h"
 
+#include <algorithm>
 #include <random>
 #include <stdexcept>
 
@@ -25,11 +26,32 @@ Crossover crossover_for(ReadMethod method) {
 
 }  // namespace
 
+SimulatedDevice::SimulatedDevice(Backend& cpu) : ForwardingBackend(cpu), info_(cpu.info()) {
+  info_.asynchronous = true;
+}
+
+void SimulatedDevice::order(StreamId before, StreamId after) {
+  ForwardingBackend::order(before, after);
+  now(after) = std::max(now(after), now(before));
+}
+
+void SimulatedDevice::sparse_mlp(const SparseMlpArgs& args, StreamId stream) {
+  ForwardingBackend::sparse_mlp(args, stream);
+  now(stream) += kMlp;
+}
+
+void SimulatedDevice::predict(const PredictArgs& args, StreamId stream) {
+  ForwardingBackend::predict(args, stream);
+  now(stream) += kPredict;
+}
+
 SparseEngine::SparseEngine(const Setup& setup) {
   BackendOptions backend_options;
   backend_options.device = DeviceChoice::kCpu;
   backend_options.threads = setup.threads;
-  backend = value_of(make_backend(backend_options));
+  cpu = value_of(make_backend(backend_options));
+  if (setup.simulated) device = std::make_unique<SimulatedDevice>(*cpu);
+  Backend& backend = setup.simulated ? *device : *cpu;
   SparsityRuntime::Parts parts;
   parts.options = setup.options;
   parts.artifact = random_artifact(setup.config, setup.artifact);
@@ -38,7 +60,7 @@ SparseEngine::SparseEngine(const Setup& setup) {
   TransformerOptions model_options;
   model_options.dtype = setup.dtype;
   model_options.layers = runtime.get();
-  auto model = value_of(Transformer::random(setup.config, *backend, model_options, 1));
+  auto model = value_of(Transformer::random(setup.config, backend, model_options, 1));
   if (Status prepared = runtime->prepare(); !prepared)
     throw std::runtime_error(prepared.error().message);
   EngineOptions options;
@@ -47,7 +69,7 @@ SparseEngine::SparseEngine(const Setup& setup) {
   options.kv_cache_bytes =
       static_cast<std::size_t>(setup.kv_pages) * model->kv_shape().page_bytes();
   engine = value_of(
-      create_engine(*backend, std::move(model), options, setup.launch_ahead, runtime.get()));
+      create_engine(backend, std::move(model), options, setup.launch_ahead, runtime.get()));
   engine->start();
 }
 

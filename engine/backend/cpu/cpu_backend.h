@@ -47,6 +47,7 @@ class CpuBackend final : public Backend {
   void sparse_mlp(const SparseMlpArgs& args, StreamId stream) override;
   void sparse_mlp_add(const SparseMlpAddArgs& args, StreamId stream) override;
   void count_nonzero(const CountNonzeroArgs& args, StreamId stream) override;
+  void stamp(std::int64_t* out, StreamId stream) override;
 
   void set_sampler_slot(const SamplerSlotArgs& args, StreamId stream) override;
   void sample(const SampleArgs& args, StreamId stream) override;

@@ -181,6 +181,11 @@ void CpuBackend::finish_predict() {
   alone_seconds_ += std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+void CpuBackend::stamp(std::int64_t* out, StreamId stream) {
+  if (stream == StreamId::kSide) finish_predict();
+  *out = std::chrono::nanoseconds(Clock::now().time_since_epoch()).count();
+}
+
 DeferredPredictTime CpuBackend::deferred_predict_time() const {
   const auto beside = static_cast<double>(beside_ns_.load(std::memory_order_relaxed));
   return {beside * 1e-9 / info_.threads, alone_seconds_};

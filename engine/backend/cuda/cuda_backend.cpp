@@ -244,6 +244,7 @@ void CudaBackend::sparse_mlp_add(const SparseMlpAddArgs& args, StreamId stream) 
 void CudaBackend::count_nonzero(const CountNonzeroArgs& args, StreamId stream) {
   cuda::count_nonzero(queue(stream), args);
 }
+void CudaBackend::stamp(std::int64_t* out, StreamId stream) { cuda::stamp(queue(stream), out); }
 void CudaBackend::set_sampler_slot(const SamplerSlotArgs& args, StreamId /*stream*/) {
   sampler_->set_slot(args);
 }

@@ -20,6 +20,8 @@ std::size_t sparse_mlp_scratch(int processors, int tokens, int width, int ffn);
 void sparse_mlp(const Queue& queue, const SparseMlpArgs& args);
 void sparse_mlp_add(const Queue& queue, const SparseMlpAddArgs& args);
 
+void stamp(const Queue& queue, std::int64_t* out);
+
 // Reads `bytes` once.
 void read_memory(const Queue& queue, const void* data, std::size_t bytes);
 
