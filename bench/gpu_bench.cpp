@@ -1,16 +1,19 @@
 // Benchmarks on a GPU without the daemon and its libraries: steps of named shapes with random
-// weights, and a table of kernels.
+// weights, a table of kernels, and timelines.
 //
 //   gpu_bench kernels WIDTH FFN HEADS [gated]
 //   gpu_bench step SHAPE CONTEXT BATCHES MLP_DENSITY HEAD_DENSITY [UNION_DENSITY [MODES]]
+//   gpu_bench timeline SHAPE CONTEXT BATCH MLP_DENSITY HEAD_DENSITY [UNION_DENSITY]
 //
-// BATCHES and MODES are lists with commas. Prints a table and appends a line of JSON to $JSON.
+// BATCHES and MODES are lists with commas. A timeline says when each op of two layers ran. Prints a
+// table and appends a line of JSON to $JSON.
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
 
 #include "bench/bench_json.h"
+#include "bench/timeline.h"
 #include "engine/backend/factory.h"
 
 namespace dejavu {
@@ -51,7 +54,8 @@ int run_kernels(Backend& backend, const std::vector<std::string>& args) {
   return 0;
 }
 
-int run_steps(Backend& backend, const std::vector<std::string>& args) {
+// SHAPE CONTEXT BATCHES MLP_DENSITY HEAD_DENSITY [UNION_DENSITY [MODES]], from the second on.
+StepBenchOptions step_options(const std::vector<std::string>& args) {
   StepBenchOptions options;
   options.shape = args.at(1);
   options.context = std::stoi(args.at(2));
@@ -64,16 +68,29 @@ int run_steps(Backend& backend, const std::vector<std::string>& args) {
   options.prefill_tokens = 0;
   options.predictor_rank = 256;
   options.rounds = 15;
+  return options;
+}
+
+int most_sequences(const StepBenchOptions& options) {
+  return *std::max_element(options.batches.begin(), options.batches.end());
+}
+
+Result<std::unique_ptr<Transformer>> make_model(Backend& backend, const StepBenchOptions& options,
+                                                const SparseBenchLayers& layers) {
   const auto shape = ModelConfig::named_shape(options.shape);
-  if (!shape) return complain(shape.error());
-  const int most = *std::max_element(options.batches.begin(), options.batches.end());
-  SparseBenchLayers layers(options, most);
+  if (!shape) return tl::unexpected(shape.error());
   TransformerOptions model_options;
   model_options.dtype = DType::kF16;
   model_options.layers = &layers;
-  model_options.max_batch_tokens = most;
-  model_options.max_logit_rows = most;
-  const auto model = Transformer::random(*shape, backend, model_options, options.seed);
+  model_options.max_batch_tokens = most_sequences(options);
+  model_options.max_logit_rows = model_options.max_batch_tokens;
+  return Transformer::random(*shape, backend, model_options, options.seed);
+}
+
+int run_steps(Backend& backend, const std::vector<std::string>& args) {
+  const StepBenchOptions options = step_options(args);
+  SparseBenchLayers layers(options, most_sequences(options));
+  const auto model = make_model(backend, options, layers);
   if (!model) return complain(model.error());
   const auto result = run_step_bench(**model, backend, options, layers, {});
   if (!result) return complain(result.error());
@@ -91,12 +108,33 @@ int run_steps(Backend& backend, const std::vector<std::string>& args) {
   return 0;
 }
 
+int run_timeline(Backend& backend, const std::vector<std::string>& args) {
+  const StepBenchOptions options = step_options(args);
+  SparseBenchLayers layers(options, most_sequences(options));
+  const auto stamping = StampingBackend::create(backend);
+  if (!stamping) return complain(stamping.error());
+  const auto model = make_model(**stamping, options, layers);
+  if (!model) return complain(model.error());
+  const auto timeline = record_timeline(**model, **stamping, options, layers);
+  if (!timeline) return complain(timeline.error());
+  std::printf("%s: step %.3f ms, with stamps %.3f ms; the clock ticks every %.0f ns\n",
+              options.shape.c_str(), timeline->step_ms, timeline->stamped_step_ms,
+              timeline->tick_ns);
+  for (const Timeline::Op& op : timeline->ops)
+    std::printf("layer %2d %-4s %9.2f to %9.2f us %8.2f us  %s\n", op.layer,
+                op.side ? "side" : "main", op.begin_us, op.end_us, op.end_us - op.begin_us,
+                op.name.c_str());
+  write({{"description", backend.info().description}, {"timeline", to_json(*timeline, options)}});
+  return 0;
+}
+
 int run(const std::vector<std::string>& args) {
   const auto backend = make_backend({.device = DeviceChoice::kCuda});
   if (!backend) return complain(backend.error());
   if (args.size() >= 4 && args.front() == "kernels") return run_kernels(**backend, args);
   if (args.size() >= 6 && args.front() == "step") return run_steps(**backend, args);
-  std::fprintf(stderr, "gpu_bench kernels ... or gpu_bench step ...: see bench/gpu_bench.cpp\n");
+  if (args.size() >= 6 && args.front() == "timeline") return run_timeline(**backend, args);
+  std::fprintf(stderr, "gpu_bench kernels, step or timeline: see bench/gpu_bench.cpp\n");
   return 2;
 }
 

@@ -3,91 +3,25 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
-#include <memory>
-#include <numeric>
-#include <random>
 
 #include "bench/cublas_chain.h"
 #include "bench/median.h"
+#include "bench/workload.h"
 
 namespace dejavu {
 namespace {
 
 constexpr std::size_t kBandwidthSampleBytes = std::size_t{2} << 30;
 
-// One configuration's metadata in backend memory: `sequences` of `context` KV tokens, the last
-// `query` of them computed in the step.
-class Workload {
- public:
-  static Result<std::unique_ptr<Workload>> create(Backend& backend, const ModelConfig& config,
-                                                  const StepBenchRow& row, std::uint64_t seed);
-
+// One configuration: what it measures, and its step.
+struct Measured {
   StepBenchRow row;
-  int tokens = 0;
   BenchMode mode = BenchMode::kDense;
+  Workload work;
   std::vector<double> seconds, fractions, speedups;
 
-  StepBatch batch;
-
- private:
-  Buffer memory_;
+  int tokens() const { return work.batch().tokens; }
 };
-
-Result<std::unique_ptr<Workload>> Workload::create(Backend& backend, const ModelConfig& config,
-                                                   const StepBenchRow& row, std::uint64_t seed) {
-  auto work = std::make_unique<Workload>();
-  work->row = row;
-  const bool prefill = row.phase == "prefill";
-  const int query = prefill ? row.context : 1;
-  const int pages = (row.context + kKvPageTokens - 1) / kKvPageTokens;
-  const int tokens = row.batch * query;
-  work->tokens = tokens;
-
-  std::vector<std::int32_t> host;
-  const auto place = [&host](const std::vector<std::int32_t>& values) {
-    const std::size_t offset = host.size();
-    host.insert(host.end(), values.begin(), values.end());
-    return offset;
-  };
-  std::mt19937_64 random(seed);
-  std::uniform_int_distribution<std::int32_t> any_token(0, config.vocab_size - 1);
-  std::vector<std::int32_t> ids, positions, kv_slots, starts, lengths, table, logit_tokens;
-  for (int s = 0; s < row.batch; ++s) {
-    starts.push_back(s * query);
-    lengths.push_back(row.context);
-    logit_tokens.push_back(s * query + query - 1);
-    for (int p = 0; p < pages; ++p) table.push_back(s * pages + p);
-    for (int t = row.context - query; t < row.context; ++t) {
-      ids.push_back(any_token(random));
-      positions.push_back(t);
-      kv_slots.push_back(s * pages * kKvPageTokens + t);
-    }
-  }
-  starts.push_back(tokens);
-  const std::size_t at_ids = place(ids), at_positions = place(positions),
-                    at_slots = place(kv_slots), at_starts = place(starts),
-                    at_lengths = place(lengths), at_table = place(table),
-                    at_logits = place(logit_tokens);
-  auto memory = backend.allocate(host.size() * sizeof(std::int32_t));
-  if (!memory) return tl::unexpected(memory.error());
-  backend.upload(memory->data(), host.data(), host.size() * sizeof(std::int32_t), StreamId::kMain);
-  if (auto ok = backend.synchronize(StreamId::kMain); !ok) return tl::unexpected(ok.error());
-  const auto* base = memory->as<std::int32_t>();
-  StepBatch& batch = work->batch;
-  batch.tokens = tokens;
-  batch.sequences = row.batch;
-  batch.ids = base + at_ids;
-  batch.positions = base + at_positions;
-  batch.kv_slots = base + at_slots;
-  batch.query_start = base + at_starts;
-  batch.context_length = base + at_lengths;
-  batch.page_table = base + at_table;
-  batch.page_table_stride = pages;
-  batch.logit_rows = row.batch;
-  batch.logit_tokens = base + at_logits;
-  work->memory_ = std::move(*memory);
-  return work;
-}
 
 // Multiply-adds count two. Every weight of a layer that the mode uses once a token; the head once a
 // logit row; attention over the positions each token sees. Predictors are not counted.
@@ -144,17 +78,17 @@ bool looks_ahead_by_name(const std::string& name) {
 }
 
 // Where the same batch also ran with its predictors on the main stream, and without them.
-void describe_overlap(const std::vector<std::unique_ptr<Workload>>& works, Workload& side) {
-  const auto of_mode = [&](BenchMode mode) -> const Workload* {
-    const auto found = std::ranges::find_if(works, [&](const auto& work) {
-      return work->mode == mode && work->row.batch == side.row.batch;
+void describe_overlap(const std::vector<Measured>& works, Measured& side) {
+  const auto of_mode = [&](BenchMode mode) -> const Measured* {
+    const auto found = std::ranges::find_if(works, [&](const Measured& work) {
+      return work.mode == mode && work.row.batch == side.row.batch;
     });
-    return found == works.end() ? nullptr : found->get();
+    return found == works.end() ? nullptr : &*found;
   };
-  const Workload* main = of_mode(BenchMode::kInline);
-  const Workload* without = of_mode(BenchMode::kKnown);
+  const Measured* main = of_mode(BenchMode::kInline);
+  const Measured* without = of_mode(BenchMode::kKnown);
   if (side.mode != BenchMode::kLookahead || main == nullptr || without == nullptr) return;
-  const auto saved = [&](const Workload& other) {
+  const auto saved = [&](const Measured& other) {
     std::vector<double> differences;
     for (std::size_t round = 0; round < main->seconds.size(); ++round)
       differences.push_back(main->seconds[round] - other.seconds[round]);
@@ -185,33 +119,33 @@ class Rounds {
   Rounds(Transformer& model, Backend& backend, const KvCache& cache, SparseBenchLayers& layers)
       : model_(model), backend_(backend), cache_(cache), layers_(layers) {}
 
-  void begin(const Workload& work) { layers_.begin_step(work.mode, work.tokens, backend_); }
+  void begin(const Measured& work) { layers_.begin_step(work.mode, work.tokens(), backend_); }
 
-  double step(const Workload& work) {
-    ReplayKey key{work.tokens, work.row.batch, work.row.context};
+  double step(const Measured& work) {
+    ReplayKey key{work.tokens(), work.row.batch, work.row.context};
     const ReplayKey methods = layers_.methods();
     key.insert(key.end(), methods.begin(), methods.end());
     const auto begin = std::chrono::steady_clock::now();
-    backend_.replay(key, [&] { model_.forward(work.batch, cache_); });
+    backend_.replay(key, [&] { model_.forward(work.work.batch(), cache_); });
     if (!backend_.synchronize(StreamId::kMain)) return 0;
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   }
 
-  void round(std::vector<std::unique_ptr<Workload>>& works) {
+  void round(std::vector<Measured>& works) {
     double first_decode = 0, first_prefill = 0;
     std::map<int, double> dense;  // rates by batch
     // The host's speed drifts within a round: each step is held against samples on both sides of
     // it. A step's sets are drawn before the sample, so that steps of every mode find the workers
     // awake and the caches alike.
-    begin(*works.front());
+    begin(works.front());
     double before = backend_.measure_read_bandwidth(kBandwidthSampleBytes);
     bandwidths_.push_back(before);
     for (std::size_t i = 0; i < works.size(); ++i) {
-      Workload* work = works[i].get();
+      Measured* work = &works[i];
       const double seconds = step(*work);
-      begin(*works[std::min(i + 1, works.size() - 1)]);
+      begin(works[std::min(i + 1, works.size() - 1)]);
       const double after = backend_.measure_read_bandwidth(kBandwidthSampleBytes);
-      const double rate = work->tokens / seconds;
+      const double rate = work->tokens() / seconds;
       const bool decode = work->row.phase == "decode";
       double& first = decode ? first_decode : first_prefill;
       if (first == 0) first = rate;
@@ -243,19 +177,19 @@ Result<StepBenchResult> run_step_bench(Transformer& model, Backend& backend,
                                        const RoundProgress& progress) {
   if (std::ranges::any_of(options.modes, looks_ahead_by_name))
     if (auto ok = layers.measure_crossover(); !ok) return tl::unexpected(ok.error());
-  std::vector<std::unique_ptr<Workload>> works;
+  std::vector<Measured> works;
   int pages = 0;
   const auto add = [&](StepBenchRow row, BenchMode mode) -> Status {
     layers.begin_step(mode, row.batch, backend);  // for the densities
     describe(row, mode, options, layers);
     row.bytes_per_step = step_bytes(model, row, layers);
     // A batch has the same tokens in every mode.
-    auto work = Workload::create(backend, model.config(), row,
-                                 options.seed + static_cast<std::uint64_t>(row.batch));
+    WorkloadShape shape{row.batch, row.context, row.phase == "prefill" ? row.context : 1};
+    shape.seed = options.seed + static_cast<std::uint64_t>(row.batch);
+    auto work = Workload::create(backend, model.config(), shape);
     if (!work) return tl::unexpected(work.error());
-    (*work)->mode = mode;
-    pages = std::max(pages, row.batch * ((row.context + kKvPageTokens - 1) / kKvPageTokens));
-    works.push_back(std::move(*work));
+    pages = std::max(pages, work->pages());
+    works.push_back({std::move(row), mode, std::move(*work)});
     return {};
   };
   for (const int batch : options.batches) {
@@ -281,9 +215,9 @@ Result<StepBenchResult> run_step_bench(Transformer& model, Backend& backend,
   if (!cache) return tl::unexpected(cache.error());
 
   Rounds rounds(model, backend, *cache, layers);
-  for (auto& work : works) {  // touches every page once
-    rounds.begin(*work);
-    rounds.step(*work);
+  for (const Measured& work : works) {  // touches every page once
+    rounds.begin(work);
+    rounds.step(work);
   }
   for (int round = 0; round < options.rounds; ++round) {
     rounds.round(works);
@@ -292,21 +226,21 @@ Result<StepBenchResult> run_step_bench(Transformer& model, Backend& backend,
 
   StepBenchResult result;
   result.read_gbps = rounds.read_gbps();
-  for (auto& work : works) {
-    const double seconds = median(work->seconds);
-    work->row.step_ms = seconds * 1e3;
-    work->row.tokens_per_second = work->tokens / seconds;
-    work->row.bandwidth_fraction = median(work->fractions);
-    work->row.tflops = step_flops(model, work->row) / seconds / 1e12;
-    work->row.speedup = median(work->speedups);
-    describe_overlap(works, *work);
-    result.rows.push_back(work->row);
+  for (Measured& work : works) {
+    const double seconds = median(work.seconds);
+    work.row.step_ms = seconds * 1e3;
+    work.row.tokens_per_second = work.tokens() / seconds;
+    work.row.bandwidth_fraction = median(work.fractions);
+    work.row.tflops = step_flops(model, work.row) / seconds / 1e12;
+    work.row.speedup = median(work.speedups);
+    describe_overlap(works, work);
+    result.rows.push_back(work.row);
   }
-  for (const auto& work : works) {
-    if (work->row.phase != "decode" || work->mode != BenchMode::kDense) continue;
-    const auto seconds = time_cublas_chain({layers.contexts(), work->row.batch, options.rounds});
+  for (const Measured& work : works) {
+    if (work.row.phase != "decode" || work.mode != BenchMode::kDense) continue;
+    const auto seconds = time_cublas_chain({layers.contexts(), work.row.batch, options.rounds});
     if (!seconds) return tl::unexpected(seconds.error());
-    if (*seconds > 0) result.rows.push_back(cublas_row(model, work->row, *seconds));
+    if (*seconds > 0) result.rows.push_back(cublas_row(model, work.row, *seconds));
   }
   return result;
 }
