@@ -51,8 +51,11 @@ step opt-6.7b 1024 32 0.1 0.5 0.52
 step llama-2-7b 512 1 0.11 1.0
 record kernels-30b.txt build/gpu_bench kernels 7168 28672 56
 record kernels-6.7b.txt build/gpu_bench kernels 4096 16384 32
+record timeline-30b.txt build/gpu_bench timeline opt-30b 512 1 0.2 0.5
+record timeline-6.7b.txt build/gpu_bench timeline opt-6.7b 512 1 0.1 0.3
 python3 tools/gpu_results.py "$JSON" "$out.json" "$commit"
 python3 tools/gpu_tables.py "$out.json"
+python3 tools/make_timeline.py "$out.json"
 
 for dtype in float32 float16 bfloat16; do
   record "eval-$dtype.txt" "$dejavu" eval "$model" --device cuda --dtype "$dtype" --text "$text" \
@@ -60,6 +63,7 @@ for dtype in float32 float16 bfloat16; do
 done
 record eval-cpu.txt "$dejavu" eval "$model" --device cpu --dtype float32 --text "$text" \
   --modes dense,exact,lookahead --max-tokens 57344 --json "$out/eval-cpu.json"
+record eval-compared.txt python3 tools/compare_eval.py "$out"/eval-{cpu,float32,float16,bfloat16}.json
 record calibrate.txt "$dejavu" calibrate "$model" --device cuda --text "$text" --max-tokens 32768 --out "$scratch"
 
 stop() {
