@@ -1,6 +1,7 @@
 #include "bench/stamping_backend.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace dejavu {
 
@@ -53,9 +54,11 @@ void StampingBackend::linear(const LinearArgs& args, StreamId stream) {
   stamped("Q, K, V", stream, [&] { ForwardingBackend::linear(args, stream); });
 }
 void StampingBackend::project(const ProjectArgs& args, StreamId stream) {
-  stamped("output projection", stream, [&] { ForwardingBackend::project(args, stream); });
+  const char* name = std::exchange(in_mlp_, false) ? "MLP, second half" : "output projection";
+  stamped(name, stream, [&] { ForwardingBackend::project(args, stream); });
 }
 void StampingBackend::mlp_up(const MlpUpArgs& args, StreamId stream) {
+  in_mlp_ = true;
   stamped("MLP, first half", stream, [&] { ForwardingBackend::mlp_up(args, stream); });
 }
 void StampingBackend::store_kv(const StoreKvArgs& args, StreamId stream) {

@@ -55,6 +55,7 @@ class StampingBackend final : public ForwardingBackend {
 
   Buffer memory_;
   int layer_ = -1;
+  bool in_mlp_ = false;  // between its halves
   std::size_t used_ = 0;
   // Where a stream's last stamp is; none when it has waited for the other since.
   std::array<std::optional<std::size_t>, 2> last_;
