@@ -46,6 +46,12 @@ void print_table(const StepBenchResult& result) {
                 row.step_ms, row.bytes_per_step / row.step_ms / 1e6, 100 * row.bandwidth_fraction,
                 row.tflops, row.mlp_density, row.head_density, row.speedup);
   }
+  for (const StepBenchRow& row : result.rows) {
+    if (row.predictor_ms == 0) continue;
+    std::printf(
+        "batch %d: predictors take %.2f ms in line, %.0f%% of it hidden beside other work\n",
+        row.batch, row.predictor_ms, 100 * row.overlap);
+  }
   std::printf("read bandwidth %.1f GB/s (median of samples between steps)\n", result.read_gbps);
 }
 
