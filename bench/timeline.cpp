@@ -93,6 +93,7 @@ Result<Timeline> record_timeline(Transformer& model, StampingBackend& stamping,
   }
 
   Timeline timeline;
+  timeline.layers = model.config().layers;
   timeline.step_ms = 1e3 * median(plain);
   timeline.stamped_step_ms = 1e3 * median(stamped);
   timeline.tick_ns = tick(rounds);
@@ -122,6 +123,7 @@ nlohmann::ordered_json to_json(const Timeline& timeline, const StepBenchOptions&
           {"mlp_density", options.mlp_density},
           {"head_density", options.head_density},
           {"predictor_rank", options.predictor_rank},
+          {"layers", timeline.layers},
           {"step_ms", timeline.step_ms},
           {"stamped_step_ms", timeline.stamped_step_ms},
           {"tick_ns", timeline.tick_ns},

@@ -22,6 +22,7 @@ struct Timeline {
     double end_us = 0;
   };
   std::vector<Op> ops;
+  int layers = 0;              // of the model
   double step_ms = 0;          // without stamps, median
   double stamped_step_ms = 0;  // likewise with them
   double tick_ns = 0;          // of the clock: what all times between stamps are multiples of

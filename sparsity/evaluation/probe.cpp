@@ -1,5 +1,6 @@
 #include "sparsity/evaluation/probe.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -67,13 +68,27 @@ Result<std::unique_ptr<Mlp>> ProbedLayers::mlp(const LayerContext& context) cons
   return std::make_unique<ProbedMlp>(context, *std::move(inner), probe_);
 }
 
+namespace {
+
+// How many pieces in one go a matrix is in memory, and each piece's bytes: rows, or all of it.
+struct Pieces {
+  explicit Pieces(const ConstMatrix& matrix)
+      : count(matrix.stride == matrix.cols ? std::min<std::int64_t>(matrix.rows, 1) : matrix.rows),
+        bytes(static_cast<std::size_t>(matrix.rows * matrix.cols) * dtype_size(matrix.dtype) /
+              static_cast<std::size_t>(std::max<std::int64_t>(count, 1))) {}
+  std::int64_t count;
+  std::size_t bytes;
+};
+
+}  // namespace
+
 HostMatrix download(const ConstMatrix& matrix, Backend& backend) {
   HostMatrix out(static_cast<std::size_t>(matrix.rows), static_cast<std::size_t>(matrix.cols));
-  const std::size_t width = out.cols * dtype_size(matrix.dtype);
-  std::vector<std::byte> raw(out.rows * width);
-  for (std::size_t r = 0; r < out.rows; ++r)
-    backend.download(raw.data() + r * width, matrix.row(static_cast<std::int64_t>(r)), width,
-                     StreamId::kMain);
+  const Pieces pieces(matrix);
+  std::vector<std::byte> raw(out.values.size() * dtype_size(matrix.dtype));
+  for (std::int64_t p = 0; p < pieces.count; ++p)
+    backend.download(raw.data() + static_cast<std::size_t>(p) * pieces.bytes, matrix.row(p),
+                     pieces.bytes, StreamId::kMain);
   // A failed device shows itself to whoever waits for the step.
   static_cast<void>(backend.synchronize(StreamId::kMain));
   if (matrix.dtype == DType::kF32) {
@@ -92,13 +107,14 @@ HostMatrix download(const ConstMatrix& matrix, Backend& backend) {
 }
 
 void upload(const HostMatrix& from, const Matrix& to, Backend& backend) {
-  std::vector<std::byte> row(from.cols * dtype_size(to.dtype));
-  for (std::size_t r = 0; r < from.rows; ++r) {
-    for (std::size_t c = 0; c < from.cols; ++c)
-      store_element(row.data(), to.dtype, c, from.row(r)[c]);
-    backend.upload(to.row(static_cast<std::int64_t>(r)), row.data(), row.size(), StreamId::kMain);
-    static_cast<void>(backend.synchronize(StreamId::kMain));
-  }
+  std::vector<std::byte> raw(from.values.size() * dtype_size(to.dtype));
+  for (std::size_t i = 0; i < from.values.size(); ++i)
+    store_element(raw.data(), to.dtype, i, from.values[i]);
+  const Pieces pieces(to);
+  for (std::int64_t p = 0; p < pieces.count; ++p)
+    backend.upload(to.row(p), raw.data() + static_cast<std::size_t>(p) * pieces.bytes, pieces.bytes,
+                   StreamId::kMain);
+  static_cast<void>(backend.synchronize(StreamId::kMain));
 }
 
 }  // namespace dejavu

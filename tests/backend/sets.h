@@ -30,7 +30,7 @@ class Sets {
       if (any) ids.push_back(u);
     }
     count_ = std::make_unique<Indices>(backend, std::vector{static_cast<std::int32_t>(ids.size())});
-    ids.push_back(-1);
+    ids.resize(static_cast<std::size_t>(units) + 1, -1);  // as much room as predict() asks for
     ids_ = std::make_unique<Indices>(backend, ids);
   }
 
