@@ -68,7 +68,8 @@ std::string non_default_options(const CommandLine& line) {
     if (setting.source == Source::kDefault) continue;
     const std::string value =
         setting.spec->secret ? "(secret)" : render(*setting.spec, line.config);
-    out += (out.empty() ? "" : " ") + flag_name(*setting.spec) + ' ' + value;
+    out += (out.empty() ? "" : " ") +
+           (setting.spec->positional ? value : flag_name(*setting.spec) + ' ' + value);
   }
   return out;
 }

@@ -152,9 +152,14 @@ Result<Artifact> calibrate(const Workplace& place, const TextSplits& text) {
     });
   };
   if (done = measure_on(text.choose); !done) return tl::unexpected(done.error());
-  const RecommendationArgs recommendation{place.model, place.options.quality_budget};
-  choose_default(recommendation, artifact);
+  const std::vector<double> on_choose = perplexity_rises(artifact);
   if (done = measure_on(text.measure); !done) return tl::unexpected(done.error());
+  const std::vector<double> on_measure = perplexity_rises(artifact);
+  const RecommendationArgs recommendation{place.model, place.options.quality_budget};
+  // The two texts are equally long, and half the length would err by 1.4 times as much.
+  set_perplexity_rises(over_both_texts(on_choose, on_measure), artifact);
+  choose_default(recommendation, artifact);
+  set_perplexity_rises(on_measure, artifact);
   explain_default(recommendation, artifact);
   return artifact;
 }

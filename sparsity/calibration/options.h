@@ -11,7 +11,7 @@ enum class CalibrationEffort { kQuick, kFull };
 struct CalibrationOptions {
   CalibrationEffort effort = CalibrationEffort::kQuick;
   double quality_budget = 0.01;  // perplexity rise that the default level may cost
-  std::vector<double> target_recalls = {0.9, 0.95, 0.98, 0.985, 0.9875, 0.99, 0.9925, 0.995};
+  std::vector<double> target_recalls = {0.9, 0.95, 0.98, 0.9825, 0.985, 0.9875, 0.99, 0.995};
   int rank = 128;
   bool train = true;
 };

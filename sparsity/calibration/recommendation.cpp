@@ -1,6 +1,8 @@
 #include "sparsity/calibration/recommendation.h"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdio>
 
 #include "sparsity/layer_bytes.h"
@@ -90,6 +92,30 @@ double bytes_read(const ModelConfig& config, const Artifact& artifact, SparsityM
   const TokenDensity density{.mlp = static_cast<float>(level.mlp_density),
                              .heads = static_cast<float>(level.head_density)};
   return weight_share(config, mode, density) + predictors / weight_bytes(config);
+}
+
+std::vector<double> perplexity_rises(const Artifact& artifact) {
+  std::vector<double> rises;
+  for (const Mode& mode : kModes) {
+    for (const LevelFigures& level : artifact.*mode.levels) rises.push_back(level.perplexity_rise);
+  }
+  return rises;
+}
+
+void set_perplexity_rises(const std::vector<double>& rises, Artifact& artifact) {
+  auto rise = rises.begin();
+  for (const Mode& mode : kModes) {
+    for (LevelFigures& level : artifact.*mode.levels) level.perplexity_rise = *rise++;
+  }
+}
+
+std::vector<double> over_both_texts(const std::vector<double>& one,
+                                    const std::vector<double>& other) {
+  std::vector<double> both(one.size());
+  // Perplexities of texts of one length: the whole's is their geometric mean.
+  std::transform(one.begin(), one.end(), other.begin(), both.begin(),
+                 [](double a, double b) { return std::sqrt((1 + a) * (1 + b)) - 1; });
+  return both;
 }
 
 void choose_default(const RecommendationArgs& args, Artifact& artifact) {

@@ -1,6 +1,8 @@
 // What a server does with an artifact when nothing else is asked for.
 #pragma once
 
+#include <vector>
+
 #include "engine/model/model_config.h"
 #include "sparsity/artifact.h"
 
@@ -15,6 +17,13 @@ struct RecommendationArgs {
 // predictors included.
 double bytes_read(const ModelConfig& config, const Artifact& artifact, SparsityMode mode,
                   const LevelFigures& level);
+
+// Of every level, lookahead's first.
+std::vector<double> perplexity_rises(const Artifact& artifact);
+void set_perplexity_rises(const std::vector<double>& rises, Artifact& artifact);
+// From those over two texts of one length, those over both together.
+std::vector<double> over_both_texts(const std::vector<double>& one,
+                                    const std::vector<double>& other);
 
 // Sets each mode's default level, the one of those within the budget that reads least or, without
 // any, the mildest; and what `auto` does: the mode that is within the budget and reads least, where

@@ -2,6 +2,7 @@
 #include "sparsity/calibration/recommendation.h"
 
 #include <catch2/catch.hpp>
+#include <cmath>
 
 #include "tests/support/tiny_model.h"
 
@@ -82,6 +83,20 @@ TEST_CASE("the level within the budget that reads least is recommended, in its m
   CHECK(artifact.reason ==
         "40 % of the neurons cost 0.50 % perplexity and keep the next token at 97.5 % of the "
         "positions");
+}
+
+TEST_CASE("rises over two texts of one length are those over both together") {
+  Artifact artifact =
+      artifact_with(tiny_llama(), {{0.02, 0.1, 0.5}, {0.01, 0.3, 0.7}}, {{0.005, 0.3, 1}});
+  const std::vector<double> one = perplexity_rises(artifact);
+  CHECK(one == std::vector<double>{0.02, 0.01, 0.005});
+  const std::vector<double> both = over_both_texts(one, {0.02, 0.0, 0.025});
+  // Losses add up: exp((log(1.01 P) + log(P)) / 2) / P.
+  const std::vector<double> wanted = {0.02, std::exp(std::log(1.01) / 2) - 1,
+                                      std::exp((std::log(1.005) + std::log(1.025)) / 2) - 1};
+  for (std::size_t i = 0; i < wanted.size(); ++i) CHECK(both[i] == Approx(wanted[i]));
+  set_perplexity_rises(both, artifact);
+  CHECK(perplexity_rises(artifact) == both);
 }
 
 TEST_CASE("a model that is not contextually sparse is told so in a sentence and served dense") {
