@@ -15,6 +15,7 @@ WIDTH, LEFT, RIGHT = 1100, 64, 12
 TOP, LANE, PANEL = 30, 34, 160
 COLOURS = {"attention": "#1b8a5a", "gathered MLP": "#2a78d6", "predict": "#d9730d"}
 GREY = "#8a94a0"
+SHORT = {"predict neurons": "neurons", "predict heads": "heads", "output projection": "output", "attention": "attn"}
 STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#4a525c}.title{font-size:14px;font-weight:600}"
     ".op{fill:#fff;font-size:11px}.grid{stroke:#8a94a0;stroke-opacity:.28}"
@@ -31,8 +32,8 @@ def tick_step(length):
 
 
 def label(op):
-    """What fits into the bar: the name, its last word, or nothing."""
-    for text in (op["name"], op["name"].split()[-1]):
+    """What fits into the bar: the name, a short one, or nothing."""
+    for text in (op["name"], SHORT.get(op["name"], "")):
         if op["width"] > 6.3 * len(text) + 4:
             return text
     return ""
