@@ -95,6 +95,16 @@ load http-1 http://127.0.0.1:8100 1
 load http-16 http://127.0.0.1:8100 16
 load grpc-64 grpc://127.0.0.1:8101 64
 stop
+for kind in beside inline; do  # the predictors' overlap, and what it gains
+  port=$([ "$kind" = beside ] && echo 8140 || echo 8150)
+  options=(--sparsity lookahead --audit-interval 8)
+  [ "$kind" = beside ] || options+=(--inline-predictors)
+  serve "$port" --device cuda "${options[@]}"
+  load "lookahead-$kind-1" "http://127.0.0.1:$port" 1
+  load "lookahead-$kind-8" "http://127.0.0.1:$port" 8
+  record "metrics-$kind.txt" curl -fsS "http://127.0.0.1:$port/metrics"
+  stop
+done
 serve 8110 --device cpu --dtype float32
 for dtype in float16 bfloat16; do
   port=$([ "$dtype" = float16 ] && echo 8120 || echo 8130)
