@@ -2,11 +2,13 @@
 
 #include <spdlog/spdlog.h>
 
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 
 #include "server/hub/hub_cache.h"
 #include "server/hub/hub_download.h"
+#include "server/hub/hub_headers.h"
 #include "server/load_progress.h"
 
 namespace dejavu {
@@ -30,26 +32,60 @@ Result<fs::path> demo_directory() {
                  "model");
 }
 
+// Empty when the cache lacks something and it may be fetched.
+Result<fs::path> from_cache(const HubId& id, const std::string& model,
+                            const HubSettings& settings) {
+  const fs::path snapshot = HubCache(settings.cache, id).current_snapshot();
+  const std::vector<std::string> missing = HubCache::missing_files(snapshot);
+  if (missing.empty()) return snapshot;
+  if (!settings.offline) return fs::path();
+  std::string what = "not in the hub's cache at " + settings.cache.string();
+  std::error_code error;
+  if (fs::exists(snapshot, error)) {
+    what = "not complete in the hub's cache: " + snapshot.string() + " lacks";
+    for (const std::string& file : missing) what += (&file == missing.data() ? " " : ", ") + file;
+  }
+  return fail(ErrorCode::kNotFound,
+              "MODEL: " + model + " is not a directory, and " + what +
+                  "; --offline (or HF_HUB_OFFLINE) forbids to fetch it",
+              "model");
+}
+
 // In the hub's cache, if need be after a download.
 Result<ModelLocation> from_hub(const HubId& id, const std::string& model, bool offline) {
   const HubSettings settings = HubSettings::from_environment(offline);
-  auto snapshot = HubCache(settings.cache, id).complete_snapshot();
-  if (!snapshot && settings.offline)
-    return fail(ErrorCode::kNotFound,
-                "MODEL: " + model + " is not a directory, and not in the hub's cache at " +
-                    settings.cache.string() + "; --offline (or HF_HUB_OFFLINE) forbids to fetch it",
-                "model");
-  if (!snapshot) {
+  auto snapshot = from_cache(id, model, settings);
+  if (!snapshot) return tl::unexpected(snapshot.error());
+  if (snapshot->empty()) {
     spdlog::info("downloading {} from {} to {}", model, settings.endpoint, settings.cache.string());
     LoadProgressDisplay display("downloading " + id.repository());
-    auto fetched = download_model(id, settings, [&](std::uint64_t done, std::uint64_t total) {
+    snapshot = download_model(id, settings, [&](std::uint64_t done, std::uint64_t total) {
       display.update(done, total);
     });
     display.finish();
-    if (!fetched) return tl::unexpected(fetched.error());
-    snapshot = *std::move(fetched);
+    if (!snapshot) return tl::unexpected(snapshot.error());
   }
-  return ModelLocation{*snapshot, id.repository(), model};
+  return ModelLocation{*std::move(snapshot), id.repository(), model};
+}
+
+// The model of the hub that `model` names, if it is no path.
+std::optional<HubId> hub_id(const std::string& model) {
+  std::error_code error;
+  if (fs::exists(model, error)) return std::nullopt;
+  return parse_hub_id(model);
+}
+
+// Removed with the last that holds it.
+Result<std::shared_ptr<const fs::path>> temporary_folder() {
+  std::error_code error;
+  std::string name = (fs::temp_directory_path(error) / "dejavu-XXXXXX").string();
+  if (error || ::mkdtemp(name.data()) == nullptr)
+    return fail(ErrorCode::kInternal, "cannot make the folder " + name + "; set TMPDIR to another");
+  return std::shared_ptr<const fs::path>(new fs::path(name), [](const fs::path* path) {
+    std::error_code ignored;
+    fs::remove_all(*path, ignored);
+    delete path;
+  });
 }
 
 // {} when the file is absent.
@@ -126,8 +162,7 @@ Result<ModelLocation> locate_model(const std::string& model, bool offline) {
   }
   std::error_code error;
   if (!fs::is_directory(model, error)) {
-    if (const auto id = parse_hub_id(model); id && !fs::exists(model, error))
-      return from_hub(*id, model, offline);
+    if (const auto id = hub_id(model)) return from_hub(*id, model, offline);
     return invalid("MODEL: " + model +
                        " is not a directory; name one in Hugging Face layout (config.json, "
                        "*.safetensors, tokenizer.json), or a model on the hub as org/name",
@@ -135,6 +170,33 @@ Result<ModelLocation> locate_model(const std::string& model, bool offline) {
   }
   const fs::path directory = fs::weakly_canonical(model, error);
   return ModelLocation{directory, directory.filename().string(), model};
+}
+
+Result<ModelShape> ModelShape::locate(const std::string& model, bool offline) {
+  ModelShape shape;
+  const auto id = hub_id(model);
+  if (!id) {
+    auto location = locate_model(model, offline);
+    if (!location) return tl::unexpected(location.error());
+    shape.command_name_ = location->directory.string();
+    shape.directory_ = std::move(location->directory);
+    return shape;
+  }
+  shape.command_name_ = model;
+  const HubSettings settings = HubSettings::from_environment(offline);
+  auto cached = from_cache(*id, model, settings);
+  if (!cached) return tl::unexpected(cached.error());
+  shape.directory_ = *std::move(cached);
+  if (!shape.directory_.empty()) return shape;
+  const auto folder = temporary_folder();
+  if (!folder) return tl::unexpected(folder.error());
+  spdlog::info("reading the configuration and the weights' headers of {} from {}", model,
+               settings.endpoint);
+  if (Status done = fetch_headers(*id, settings, **folder); !done)
+    return tl::unexpected(done.error());
+  shape.directory_ = **folder;
+  shape.temporary_ = *folder;
+  return shape;
 }
 
 Result<ModelText> read_model_text(const fs::path& directory,

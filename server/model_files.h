@@ -23,6 +23,21 @@ struct ModelLocation {
 // or an installation), or where the sources were when it was built.
 Result<ModelLocation> locate_model(const std::string& model, bool offline);
 
+// A model's shape, for planning: as locate_model, but of a model on the hub that is not in the
+// cache, the configuration and the weights' headers alone are fetched, for as long as this lives.
+class ModelShape {
+ public:
+  static Result<ModelShape> locate(const std::string& model, bool offline);
+
+  const std::filesystem::path& directory() const { return directory_; }
+  const std::string& command_name() const { return command_name_; }  // after `dejavu serve`
+
+ private:
+  std::filesystem::path directory_;
+  std::string command_name_;
+  std::shared_ptr<const void> temporary_;  // removes the directory
+};
+
 struct ModelText {
   std::shared_ptr<const Tokenizer> tokenizer;
   std::shared_ptr<const ChatTemplate> chat_template;  // null: none, or not usable

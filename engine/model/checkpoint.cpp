@@ -28,7 +28,7 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
 Status Checkpoint::add_file(const std::filesystem::path& path) {
   auto file = MappedFile::open(path);
   if (!file) return tl::unexpected(file.error());
-  auto header = parse_safetensors(file->bytes(), path.string());
+  auto header = parse_safetensors(file->bytes(), path.string(), part_);
   if (!header) return tl::unexpected(header.error());
   for (auto& [name, entry] : *header) {
     const auto [it, added] = tensors_.emplace(name, Tensor{std::move(entry), path});
@@ -63,8 +63,9 @@ Status Checkpoint::add_shards(const std::filesystem::path& index) {
   return {};
 }
 
-Result<std::unique_ptr<Checkpoint>> Checkpoint::open(const std::filesystem::path& directory) {
-  std::unique_ptr<Checkpoint> checkpoint(new Checkpoint());
+Result<std::unique_ptr<Checkpoint>> Checkpoint::open(const std::filesystem::path& directory,
+                                                     SafetensorsPart part) {
+  std::unique_ptr<Checkpoint> checkpoint(new Checkpoint(part));
   checkpoint->directory_ = directory;
   const auto single = directory / "model.safetensors";
   const auto index = directory / "model.safetensors.index.json";

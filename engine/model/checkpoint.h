@@ -18,7 +18,9 @@ namespace dejavu {
 class Checkpoint : public WeightSource {
  public:
   // Errors name the file and, where one is at fault, the tensor.
-  static Result<std::unique_ptr<Checkpoint>> open(const std::filesystem::path& directory);
+  // With headers alone, names, types and shapes are known; nothing can be read.
+  static Result<std::unique_ptr<Checkpoint>> open(const std::filesystem::path& directory,
+                                                  SafetensorsPart part = SafetensorsPart::kWhole);
 
   bool has(std::string_view tensor) const { return tensors_.contains(tensor); }
   // The float type a tensor is stored in; absent when it is missing or no float.
@@ -38,10 +40,11 @@ class Checkpoint : public WeightSource {
     std::filesystem::path file;
   };
 
-  Checkpoint() = default;
+  explicit Checkpoint(SafetensorsPart part) : part_(part) {}
   Status add_file(const std::filesystem::path& path);
   Status add_shards(const std::filesystem::path& index);
 
+  SafetensorsPart part_;
   std::filesystem::path directory_;
   std::vector<MappedFile> files_;
   std::map<std::string, Tensor, std::less<>> tensors_;

@@ -186,6 +186,15 @@ std::optional<std::string> check_cover(std::vector<Extent> extents, std::uint64_
   return {};
 }
 
+// Where the data of the last tensor ends.
+std::uint64_t stated_data_size(const std::vector<RawEntry>& entries) {
+  std::uint64_t size = 0;
+  for (const RawEntry& entry : entries) {
+    if (entry.offsets && entry.offsets->size() == 2) size = std::max(size, entry.offsets->back());
+  }
+  return size;
+}
+
 Result<std::vector<RawEntry>> read_header(std::span<const std::byte> header,
                                           std::string_view name) {
   HeaderReader reader;
@@ -197,8 +206,8 @@ Result<std::vector<RawEntry>> read_header(std::span<const std::byte> header,
 
 }  // namespace
 
-Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file,
-                                            std::string_view name) {
+Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file, std::string_view name,
+                                            SafetensorsPart part) {
   const auto refuse = [name](const std::string& message) {
     return invalid(std::string(name) + ": " + message);
   };
@@ -213,10 +222,12 @@ Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file,
   auto raw = read_header(file.subspan(kLengthBytes, header_size), name);
   if (!raw) return tl::unexpected(raw.error());
   const std::span<const std::byte> data = file.subspan(kLengthBytes + header_size);
+  const bool whole = part == SafetensorsPart::kWhole;
+  const std::uint64_t data_size = whole ? data.size() : stated_data_size(*raw);
   SafetensorsHeader header;
   std::vector<Extent> extents;
   for (const RawEntry& entry : *raw) {
-    if (const auto fault = check_entry(entry, data.size()))
+    if (const auto fault = check_entry(entry, data_size))
       return refuse("tensor " + printable(entry.name) + " " + *fault);
     const std::uint64_t begin = (*entry.offsets)[0];
     const std::uint64_t end = (*entry.offsets)[1];
@@ -225,11 +236,12 @@ Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file,
         header
             .emplace(entry.name, SafetensorsEntry{*entry.dtype,
                                                   {entry.shape->begin(), entry.shape->end()},
-                                                  data.subspan(begin, end - begin)})
+                                                  whole ? data.subspan(begin, end - begin)
+                                                        : std::span<const std::byte>()})
             .second;
     if (!added) return refuse("tensor " + printable(entry.name) + " appears twice");
   }
-  if (const auto fault = check_cover(std::move(extents), data.size())) return refuse(*fault);
+  if (const auto fault = check_cover(std::move(extents), data_size)) return refuse(*fault);
   return header;
 }
 

@@ -22,10 +22,14 @@ struct SafetensorsEntry {
 
 using SafetensorsHeader = std::map<std::string, SafetensorsEntry, std::less<>>;
 
+// What of a file there is: all of it, or at least its header. Then every entry's data is empty.
+enum class SafetensorsPart { kWhole, kHeader };
+
 // Reads the header of `file`, a whole safetensors file in memory, which must outlive the result.
 // Every entry's data is checked to lie inside the file, to have the size its shape and dtype say,
 // and to share no byte with another; together they cover the data section. Errors begin with
 // `name` and name the tensor. Memory use is bounded by the header's size; input may be hostile.
-Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file, std::string_view name);
+Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file, std::string_view name,
+                                            SafetensorsPart part = SafetensorsPart::kWhole);
 
 }  // namespace dejavu

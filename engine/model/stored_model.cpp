@@ -21,10 +21,11 @@ std::string find_prefix(ModelFamily family, const Checkpoint& checkpoint) {
 
 }  // namespace
 
-Result<StoredModel> open_stored_model(const std::filesystem::path& directory) {
+Result<StoredModel> open_stored_model(const std::filesystem::path& directory,
+                                      SafetensorsPart part) {
   auto config = ModelConfig::from_file(directory / "config.json");
   if (!config) return tl::unexpected(config.error());
-  auto checkpoint = Checkpoint::open(directory);
+  auto checkpoint = Checkpoint::open(directory, part);
   if (!checkpoint) return tl::unexpected(checkpoint.error());
   std::string prefix = find_prefix(config->family, **checkpoint);
   if (config->gated_mlp && !(*checkpoint)->has(prefix + "layers.0.mlp.gate_proj.weight"))

@@ -18,6 +18,8 @@ struct StoredModel {
   DType dtype = DType::kF32;
 };
 
-Result<StoredModel> open_stored_model(const std::filesystem::path& directory);
+// `part` kHeader: the files may end behind their headers, and the checkpoint cannot be read.
+Result<StoredModel> open_stored_model(const std::filesystem::path& directory,
+                                      SafetensorsPart part = SafetensorsPart::kWhole);
 
 }  // namespace dejavu

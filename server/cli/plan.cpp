@@ -35,10 +35,10 @@ Status read_shape(const std::string& name, PlanInput& input) {
   return {};
 }
 
-Status read_directory(const ModelLocation& location, PlanInput& input) {
-  auto stored = open_stored_model(location.directory);
+Status read_model(const ModelShape& model, PlanInput& input) {
+  auto stored = open_stored_model(model.directory(), SafetensorsPart::kHeader);
   if (!stored) return tl::unexpected(stored.error());
-  input.model = location.directory.string();
+  input.model = model.command_name();
   input.config = std::move(stored->config);
   input.stored = stored->dtype;
   return {};
@@ -57,10 +57,10 @@ Result<int> run_plan(const CommandLine& line) {
   if (!shape.empty()) {
     if (Status read = read_shape(shape, input); !read) return tl::unexpected(read.error());
   } else {
-    const auto location = locate_model(config.model.model, config.model.offline);
-    if (!location) return tl::unexpected(location.error());
-    if (Status read = read_directory(*location, input); !read) return tl::unexpected(read.error());
-    auto found = find_artifact(config.sparsity.artifact_directory, location->directory);
+    const auto model = ModelShape::locate(config.model.model, config.model.offline);
+    if (!model) return tl::unexpected(model.error());
+    if (Status read = read_model(*model, input); !read) return tl::unexpected(read.error());
+    auto found = find_artifact(config.sparsity.artifact_directory, model->directory());
     if (!found) return tl::unexpected(found.error());
     if (*found) artifact = std::move((*found)->artifact);
   }

@@ -15,6 +15,7 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/write.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
+#include <cctype>
 #include <chrono>
 #include <vector>
 
@@ -32,7 +33,14 @@ constexpr auto kStall = std::chrono::seconds(30);
 
 struct Address {
   bool tls = false;
-  std::string host, port, target;
+  std::string host, port, target;  // an IPv6 host without its brackets
+
+  // As the Host header states it. Signed addresses cover it: no port where it is the scheme's own.
+  std::string authority() const {
+    const std::string name = host.find(':') == std::string::npos ? host : "[" + host + "]";
+    return port == default_port(tls) ? name : name + ":" + port;
+  }
+  static std::string default_port(bool tls) { return tls ? "443" : "80"; }
 };
 
 Result<Address> parse_address(const std::string& url) {
@@ -44,50 +52,61 @@ Result<Address> parse_address(const std::string& url) {
   const std::size_t path = url.find('/', scheme + 3);
   const std::string authority = url.substr(scheme + 3, path - scheme - 3);
   address.target = path == std::string::npos ? "/" : url.substr(path);
-  const std::size_t colon = authority.rfind(':');
-  address.host = authority.substr(0, colon);
+  const bool bracketed = authority.starts_with('[');
+  const std::size_t host_end = bracketed ? authority.find(']') : authority.find(':');
+  address.host = bracketed && host_end != std::string::npos ? authority.substr(1, host_end - 1)
+                                                            : authority.substr(0, host_end);
+  const std::size_t colon = authority.find(':', bracketed ? host_end : 0);
   address.port =
-      colon == std::string::npos ? (address.tls ? "443" : "80") : authority.substr(colon + 1);
-  if (address.host.empty()) return invalid("'" + url + "' names no host");
+      colon == std::string::npos ? Address::default_port(address.tls) : authority.substr(colon + 1);
+  if (address.host.empty() || address.host.front() == '[')
+    return invalid("'" + url + "' names no host");
   return address;
 }
 
-// Of one exchange.
-struct Answer {
-  int status = 0;
-  std::string location;
-};
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return out;
+}
 
 struct Exchange {
   Address address;
   const HttpGet& get;
-  const BodySink& sink;
+  const BodySink& sink;  // empty: HEAD
   bool with_token;
 
   http::request<http::empty_body> request() const {
-    http::request<http::empty_body> request(http::verb::get, address.target, 11);
-    request.set(http::field::host, address.host + ":" + address.port);
+    http::request<http::empty_body> request(sink ? http::verb::get : http::verb::head,
+                                            address.target, 11);
+    request.set(http::field::host, address.authority());
     request.set(http::field::user_agent, "dejavu");
+    request.set(http::field::accept_encoding, "identity");
     request.set(http::field::connection, "close");
     if (with_token && !get.bearer.empty())
       request.set(http::field::authorization, "Bearer " + get.bearer);
-    if (get.from > 0) request.set(http::field::range, "bytes=" + std::to_string(get.from) + "-");
+    if (get.from > 0 || get.to > 0) {
+      const std::string last = get.to > 0 ? std::to_string(get.to - 1) : "";
+      request.set(http::field::range, "bytes=" + std::to_string(get.from) + "-" + last);
+    }
     return request;
   }
 
   // `lowest`: the TCP stream below, which has the clock.
   template <class Stream>
-  asio::awaitable<Answer> run(Stream& stream, beast::tcp_stream& lowest) const {
+  asio::awaitable<HttpHead> run(Stream& stream, beast::tcp_stream& lowest) const {
     const auto wanted = request();
     lowest.expires_after(kStall);
     co_await http::async_write(stream, wanted, asio::use_awaitable);
     beast::flat_buffer buffer;
     http::response_parser<http::buffer_body> parser;
     parser.body_limit(boost::none);
+    parser.skip(!sink);
     co_await http::async_read_header(stream, buffer, parser, asio::use_awaitable);
-    Answer answer{static_cast<int>(parser.get().result_int()),
-                  std::string(parser.get()[http::field::location])};
-    if (answer.status / 100 != 2) co_return answer;
+    HttpHead answer{static_cast<int>(parser.get().result_int()), {}};
+    for (const auto& field : parser.get())
+      answer.fields[lower(field.name_string())] = std::string(field.value());
+    if (!sink || answer.status / 100 != 2) co_return answer;
     const bool resumed = answer.status == 206;
     std::vector<char> piece(kPieceBytes);
     while (!parser.is_done()) {
@@ -104,13 +123,13 @@ struct Exchange {
     co_return answer;
   }
 
-  asio::awaitable<Answer> over_tcp() const {
+  asio::awaitable<HttpHead> over_tcp() const {
     beast::tcp_stream stream(co_await asio::this_coro::executor);
     co_await connect(stream);
     co_return co_await run(stream, stream);
   }
 
-  asio::awaitable<Answer> over_tls() const {
+  asio::awaitable<HttpHead> over_tls() const {
     asio::ssl::context context(asio::ssl::context::tls_client);
     context.set_default_verify_paths();
     context.set_verify_mode(asio::ssl::verify_peer);
@@ -132,12 +151,12 @@ struct Exchange {
   }
 };
 
-Result<Answer> run_exchange(const Exchange& exchange) {
+Result<HttpHead> run_exchange(const Exchange& exchange) {
   asio::io_context io;
-  Answer answer;
+  HttpHead answer;
   std::string failure;
   asio::co_spawn(io, exchange.address.tls ? exchange.over_tls() : exchange.over_tcp(),
-                 [&](const std::exception_ptr& error, Answer result) {
+                 [&](const std::exception_ptr& error, HttpHead result) {
                    answer = std::move(result);
                    if (!error) return;
                    try {
@@ -151,26 +170,45 @@ Result<Answer> run_exchange(const Exchange& exchange) {
   return fail(ErrorCode::kUnavailable, exchange.address.host + ": " + failure);
 }
 
-}  // namespace
+Result<Address> redirected(const Address& from, const std::string& location) {
+  const bool relative = location.starts_with('/');
+  auto next = relative ? Result<Address>(from) : parse_address(location);
+  if (!next) return next;
+  if (relative) next->target = location;
+  if (from.tls && !next->tls)
+    return invalid(from.host + " redirects from HTTPS to HTTP; that is not followed");
+  return next;
+}
 
-Result<int> http_get(const HttpGet& get, const BodySink& sink) {
+// Along redirects, until an answer is none or suffices.
+Result<HttpHead> follow(const HttpGet& get, const BodySink& sink,
+                        const std::function<bool(const HttpHead&)>& suffices) {
   auto address = parse_address(get.url);
   if (!address) return tl::unexpected(address.error());
   const Address first = *address;
   for (int hop = 0; hop <= kMaxRedirects; ++hop) {
     const bool home = address->host == first.host && address->port == first.port;
-    const auto answer = run_exchange({*address, get, sink, home});
-    if (!answer) return tl::unexpected(answer.error());
-    if (answer->status / 100 != 3 || answer->location.empty()) return answer->status;
-    const bool relative = answer->location.starts_with('/');
-    auto next = relative ? Result<Address>(*address) : parse_address(answer->location);
-    if (!next) return tl::unexpected(next.error());
-    if (relative) next->target = answer->location;
-    if (address->tls && !next->tls)
-      return invalid(address->host + " redirects from HTTPS to HTTP; that is not followed");
-    address = *std::move(next);
+    auto answer = run_exchange({*address, get, sink, home});
+    if (!answer || answer->status / 100 != 3 || suffices(*answer)) return answer;
+    const auto location = answer->fields.find("location");
+    if (location == answer->fields.end()) return answer;
+    address = redirected(*address, location->second);
+    if (!address) return tl::unexpected(address.error());
   }
   return fail(ErrorCode::kUnavailable, first.host + " redirects without end");
+}
+
+}  // namespace
+
+Result<int> http_get(const HttpGet& get, const BodySink& sink) {
+  return follow(get, sink, [](const HttpHead&) { return false; }).map([](const HttpHead& answer) {
+    return answer.status;
+  });
+}
+
+Result<HttpHead> http_head(const HttpGet& get,
+                           const std::function<bool(const HttpHead&)>& suffices) {
+  return follow(get, {}, suffices);
 }
 
 }  // namespace dejavu

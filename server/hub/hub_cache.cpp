@@ -1,8 +1,9 @@
 #include "server/hub/hub_cache.h"
 
-#include <algorithm>
 #include <fstream>
-#include <nlohmann/json.hpp>
+#include <iterator>
+
+#include "server/hub/weight_files.h"
 
 namespace dejavu {
 namespace {
@@ -14,19 +15,14 @@ tl::unexpected<Error> failed(const fs::path& path, const std::error_code& error)
                                         "; HF_HOME names another place for models");
 }
 
-// config.json, and model.safetensors or every shard of its index. exists() follows links.
-bool is_complete(const fs::path& snapshot) {
+// As the index names them where there is no single one.
+std::vector<std::string> weight_files(const fs::path& snapshot) {
   std::error_code error;
-  if (!fs::exists(snapshot / "config.json", error)) return false;
-  if (fs::exists(snapshot / "model.safetensors", error)) return true;
-  std::ifstream file(snapshot / "model.safetensors.index.json");
-  const auto index = nlohmann::json::parse(file, nullptr, false);
-  if (!index.is_object() || !index.contains("weight_map")) return false;
-  const auto& shards = index["weight_map"];
-  return shards.is_object() && !shards.empty() &&
-         std::all_of(shards.begin(), shards.end(), [&](const nlohmann::json& shard) {
-           return shard.is_string() && fs::exists(snapshot / shard.get<std::string>(), error);
-         });
+  const fs::path index = snapshot / kWeightIndexFile;
+  if (fs::exists(snapshot / kSingleWeightFile, error) || !fs::exists(index, error))
+    return {kSingleWeightFile};
+  std::ifstream file(index);
+  return shards_of(std::string{std::istreambuf_iterator<char>(file), {}});
 }
 
 }  // namespace
@@ -34,12 +30,22 @@ bool is_complete(const fs::path& snapshot) {
 HubCache::HubCache(const fs::path& cache, const HubId& id)
     : folder_(cache / ("models--" + id.organisation + "--" + id.name)), revision_(id.revision) {}
 
-std::optional<fs::path> HubCache::complete_snapshot() const {
+fs::path HubCache::current_snapshot() const {
   std::string commit = revision_;  // which may be one
   if (std::ifstream ref(folder_ / "refs" / revision_); ref) ref >> commit;
-  const fs::path found = snapshot(commit);
-  if (!is_complete(found)) return std::nullopt;
-  return found;
+  return snapshot(commit);
+}
+
+std::vector<std::string> HubCache::missing_files(const fs::path& snapshot) {
+  std::vector<std::string> missing;
+  std::vector<std::string> needed = weight_files(snapshot);
+  if (needed.empty()) missing.emplace_back(kWeightIndexFile);  // there, but of no use
+  needed.insert(needed.end(), {"config.json", "tokenizer.json"});
+  std::error_code error;
+  for (std::string& file : needed) {
+    if (!fs::exists(snapshot / file, error)) missing.push_back(std::move(file));
+  }
+  return missing;
 }
 
 Status HubCache::make_folders() const {

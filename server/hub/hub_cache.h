@@ -5,8 +5,8 @@
 #pragma once
 
 #include <filesystem>
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/core/result.h"
 #include "server/hub/hub_id.h"
@@ -17,8 +17,11 @@ class HubCache {
  public:
   HubCache(const std::filesystem::path& cache, const HubId& id);
 
-  // The snapshot of the revision when everything a model needs is there.
-  std::optional<std::filesystem::path> complete_snapshot() const;
+  // Where the revision's snapshot is, or would be: nothing is there yet.
+  std::filesystem::path current_snapshot() const;
+  // What serving needs and `snapshot` lacks: config.json, tokenizer.json, and model.safetensors or
+  // every shard that its index names.
+  static std::vector<std::string> missing_files(const std::filesystem::path& snapshot);
 
   std::filesystem::path folder() const { return folder_; }
   std::filesystem::path blob(const std::string& hash) const { return folder_ / "blobs" / hash; }

@@ -3,8 +3,10 @@ files to another host, and its failures, as a test wants them."""
 
 import hashlib
 import json
+import socket
 import ssl
 import threading
+import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -18,17 +20,25 @@ def sha256(content):
     return hashlib.sha256(content).hexdigest()
 
 
+class ServerV6(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
+
+
 class Hub:
     """Serves `files` (name → content) as org/model. Large ones are those that end in .safetensors."""
 
-    def __init__(self, files, model="org/model", revisions=("main",), certificate=None):
+    def __init__(self, files, model="org/model", revisions=("main",), certificate=None, address=("127.0.0.1", 0)):
         self.files, self.model, self.revisions = files, model, revisions
         self.token = None  # needed, when set
         self.break_after = None  # bytes after which the first transfers of a large file break off
         self.breaks_left = 0
         self.corrupt = set()  # names that come with another content than is stated
         self.ignores_ranges = False
+        self.lists_names_only = False  # sizes and hashes are then stated by HEAD alone
+        self.states_commit = True  # in the list
+        self.list_answer = None  # bytes: instead of the list
         self.requests = []  # (path, headers)
+        self.heads = []  # paths asked by HEAD
         self.sent = 0  # bytes of files
         self.lock = threading.Lock()
         hub = self
@@ -45,9 +55,10 @@ class Hub:
             def log_message(self, *_):
                 pass
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        host = address[0]
+        self.server = (ServerV6 if ":" in host else ThreadingHTTPServer)(address, Handler)
         self.port = self.server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
         self.elsewhere = f"http://localhost:{self.port}"
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -64,12 +75,15 @@ class Hub:
         path = request.path.split("?")[0]
         with self.lock:
             self.requests.append((path, dict(request.headers)))
+            if request.command == "HEAD":
+                self.heads.append(path)
         elsewhere = path.startswith("/cdn/")
         if self.token and not elsewhere and request.headers.get("Authorization") != f"Bearer {self.token}":
             return self.reply(request, 401, b"{}")
-        for revision in (*self.revisions, COMMIT):
+        # One segment each, as the hub has it.
+        for revision in (urllib.parse.quote(name, safe="") for name in (*self.revisions, COMMIT)):
             if path == f"/api/models/{self.model}/revision/{revision}":
-                return self.reply(request, 200, self.listing())
+                return self.reply(request, 200, self.list_answer or self.listing())
             if path == f"/api/models/{self.model}/tree/{revision}":
                 return self.reply(request, 200, self.tree())
             prefix = f"/{self.model}/resolve/{revision}/"
@@ -82,11 +96,15 @@ class Hub:
     def listing(self):
         siblings = []
         for name, content in self.files.items():
+            if self.lists_names_only:
+                siblings.append({"rfilename": name})
+                continue
             item = {"rfilename": name, "size": len(content), "blobId": git_blob(content)}
             if name.endswith(".safetensors"):
                 item["lfs"] = {"sha256": sha256(content), "size": len(content), "pointerSize": 134}
             siblings.append(item)
-        return json.dumps({"id": self.model, "sha": COMMIT, "siblings": siblings}).encode()
+        commit = {"sha": COMMIT} if self.states_commit else {}
+        return json.dumps({"id": self.model, **commit, "siblings": siblings}).encode()
 
     def tree(self):
         """The same as the hub's newer clients ask for it."""
@@ -116,14 +134,15 @@ class Hub:
         content = self.files[name]
         if name in self.corrupt:
             content = bytes(len(content))
-        begin, status = 0, 200
+        begin, end, status = 0, len(content), 200
         asked = request.headers.get("Range")
         if asked and not self.ignores_ranges:
-            begin, status = int(asked.removeprefix("bytes=").split("-")[0]), 206
-        part = content[begin:]
-        headers = {**(headers or {}), "ETag": f'"{sha256(content)}"'}
+            first, last = asked.removeprefix("bytes=").split("-")
+            begin, end, status = int(first), int(last) + 1 if last else end, 206
+        part = content[begin:end]
+        headers = {"ETag": f'"{sha256(content)}"'} | (headers or {})
         if status == 206:
-            headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
+            headers["Content-Range"] = f"bytes {begin}-{begin + len(part) - 1}/{len(content)}"
         with self.lock:
             breaks = self.breaks_left > 0 and len(part) > (self.break_after or 0)
             self.breaks_left -= breaks

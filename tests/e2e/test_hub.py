@@ -1,5 +1,6 @@
 """Models by name: from the hub's cache, or from a hub of ours that behaves and misbehaves."""
 
+import json
 import subprocess
 
 import huggingface_hub
@@ -69,6 +70,152 @@ def test_what_the_hubs_own_client_fetched_is_found(hub, home):
     assert hub.requests == []
 
 
+@pytest.mark.parametrize("states_commit", [True, False])
+def test_a_list_of_names_alone_is_completed_by_heads(hub, home, states_commit):
+    hub.lists_names_only, hub.states_commit = True, states_commit
+    answer = generate(hub, home)
+    assert answer.returncode == 0, answer.stderr
+    assert not any(path.startswith("/cdn/") for path in hub.heads), "the hub states it, not where it redirects"
+    for name, content in FILES.items():
+        digest = sha256(content) if name.endswith(".safetensors") else git_blob(content)
+        assert (repository(home) / "blobs" / digest).read_bytes() == content
+    found = huggingface_hub.snapshot_download("org/model", cache_dir=home / "hub", local_files_only=True)
+    assert found == str(repository(home) / "snapshots" / COMMIT)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_what_heads_state_is_checked(hub, home, name):
+    hub.lists_names_only = True
+    hub.corrupt.add(name)
+    answer = generate(hub, home)
+    assert answer.returncode == 2
+    assert name in answer.stderr
+    assert not (repository(home) / "refs" / "main").exists()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"<html>sign in</html>", b"[]", b'{"sha": "x", "siblings": [{"name": "config.json"}]}']
+)
+def test_a_list_that_is_none_is_asked_for_once(hub, home, answer):
+    hub.list_answer = answer
+    refused = generate(hub, home)
+    assert refused.returncode == 2
+    assert "not understood" in refused.stderr
+    assert len(hub.requests) == 1
+
+
+def test_the_host_header_names_a_port_only_where_it_is_not_the_schemes(home):
+    try:
+        hub = Hub(FILES, address=("127.0.0.2", 80))
+    except OSError as error:
+        pytest.skip(f"port 80: {error}")
+    hub.elsewhere = "http://127.0.0.2:80"
+    try:
+        for hub.url in ("http://127.0.0.2", "http://127.0.0.2:80"):
+            assert generate(hub, home / hub.url[-2:]).returncode == 0
+        assert {headers["Host"] for _, headers in hub.requests} == {"127.0.0.2"}
+    finally:
+        hub.close()
+
+
+def test_an_endpoint_with_an_ipv6_address(home):
+    try:
+        hub = Hub(FILES, address=("::1", 0))
+    except OSError as error:
+        pytest.skip(f"IPv6: {error}")
+    hub.elsewhere = hub.url
+    try:
+        answer = generate(hub, home)
+        assert answer.returncode == 0, answer.stderr
+        assert {headers["Host"] for _, headers in hub.requests} == {f"[::1]:{hub.port}"}
+    finally:
+        hub.close()
+
+
+def in_shards(content):
+    """The same tensors in three files and their index."""
+    size = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:size])
+    header.pop("__metadata__", None)
+    names, files, weight_map = sorted(header), {}, {}
+    for part in range(3):
+        name, data, entries = f"model-0000{part + 1}-of-00003.safetensors", b"", {}
+        for tensor in names[part::3]:
+            begin, end = header[tensor]["data_offsets"]
+            entries[tensor] = {**header[tensor], "data_offsets": [len(data), len(data) + end - begin]}
+            data += content[size + begin : size + end]
+            weight_map[tensor] = name
+        text = json.dumps(entries).encode()
+        files[name] = len(text).to_bytes(8, "little") + text + data
+    return files | {"model.safetensors.index.json": json.dumps({"weight_map": weight_map}).encode()}
+
+
+SHARDED = {name: content for name, content in FILES.items() if name != "model.safetensors"} | in_shards(WEIGHTS)
+
+
+@pytest.mark.parametrize("model", ["org/model", f"org/model@{COMMIT}"])
+@pytest.mark.parametrize("lost", ["config.json", "tokenizer.json", "model-00002-of-00003.safetensors"])
+def test_what_a_snapshot_lacks_is_fetched(home, model, lost):
+    hub = Hub(SHARDED)
+    try:
+        assert generate(hub, home, model).returncode == 0
+        path = repository(home) / "snapshots" / COMMIT / lost
+        path.resolve().unlink()
+        path.unlink()
+        offline = generate(hub, home, model, "--offline")
+        assert offline.returncode == 2
+        assert f"lacks {lost};" in offline.stderr
+        hub.sent = 0
+        again = generate(hub, home, model)
+        assert again.returncode == 0, again.stderr
+        assert path.read_bytes() == SHARDED[lost]
+        assert hub.sent < len(SHARDED[lost]) + 100_000, "what was there was fetched again"
+    finally:
+        hub.close()
+
+
+def test_a_model_without_a_tokenizer_is_refused_before_its_weights_come(home):
+    hub = Hub({name: content for name, content in FILES.items() if name != "tokenizer.json"})
+    try:
+        answer = generate(hub, home)
+        assert answer.returncode == 2
+        assert "tokenizer.json" in answer.stderr
+        assert hub.sent < 10_000
+    finally:
+        hub.close()
+
+
+def plan(hub, home, tmp_path, *args):
+    out = tmp_path / "plan.json"
+    env = {"HF_HOME": str(home), "HF_ENDPOINT": hub.url, "HF_TOKEN": "", "HF_HUB_OFFLINE": "", "TMPDIR": str(tmp_path)}
+    answer = run_dejavu("plan", "org/model", *args, "--json", out, env=env)
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(out.read_text())
+
+
+@pytest.mark.parametrize("files", [FILES, SHARDED], ids=["single", "shards"])
+@pytest.mark.parametrize("ignores_ranges", [False, True])
+def test_a_plan_needs_the_headers_alone(home, tmp_path, files, ignores_ranges):
+    hub = Hub(files)
+    hub.ignores_ranges = ignores_ranges
+    try:
+        planned = plan(hub, home, tmp_path)
+        whole = sum(len(content) for name, content in files.items() if name.endswith(".safetensors"))
+        if not ignores_ranges:
+            assert hub.sent < whole / 10
+        assert not home.exists(), "a part of a model is not kept"
+        assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
+        assert planned["command"].startswith("dejavu serve org/model")
+        assert generate(hub, home).returncode == 0
+        hub.requests.clear()
+        cached = plan(hub, home, tmp_path, "--offline")
+        assert hub.requests == []
+        assert cached["command"] == planned["command"]
+        assert cached["parameters"] == planned["parameters"]
+    finally:
+        hub.close()
+
+
 def test_a_broken_transfer_goes_on_where_it_broke(hub, home):
     hub.break_after, hub.breaks_left = len(WEIGHTS) // 4, 3
     answer = generate(hub, home)
@@ -133,10 +280,11 @@ def test_a_token_is_needed_and_stays_with_the_hub(hub, home):
     assert all("Authorization" not in headers for headers in elsewhere)
 
 
-def test_a_revision_by_name_and_by_commit(home):
-    hub = Hub(FILES, revisions=("v2",))
-    assert generate(hub, home, "org/model@v2").returncode == 0
-    assert (repository(home) / "refs" / "v2").read_text() == COMMIT
+@pytest.mark.parametrize("name", ["v2", "refs/pr/1"])
+def test_a_revision_by_name_and_by_commit(home, name):
+    hub = Hub(FILES, revisions=(name,))
+    assert generate(hub, home, f"org/model@{name}").returncode == 0
+    assert (repository(home) / "refs" / name).read_text() == COMMIT
     hub.close()
     assert generate(hub, home, f"org/model@{COMMIT}", "--offline").returncode == 0
     assert generate(hub, home, "org/model", "--offline").returncode == 2
@@ -153,6 +301,11 @@ def test_an_unknown_model_is_named(hub, home):
     answer = generate(hub, home, "org/nothing")
     assert answer.returncode == 2
     assert "org/nothing" in answer.stderr
+    hub.token = "hf_secret"  # a hub that says 401 for what is not there
+    answer = generate(hub, home, "org/nothing")
+    assert answer.returncode == 2
+    assert "HF_TOKEN" in answer.stderr
+    assert "or there is no such model" in answer.stderr
 
 
 def test_weights_in_another_format_are_not_fetched(home):

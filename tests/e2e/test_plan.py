@@ -46,15 +46,17 @@ def test_an_artifact_is_used(tmp_path, fixed_artifact):
     assert ahead["mlp_density"] == pytest.approx(0.75, abs=0.01)
 
 
-def test_config_and_header_are_enough(tmp_path):
-    """The weights' bytes are never read: a file of the right length with nothing in it will do."""
+@pytest.mark.parametrize("of_full_length", [True, False])
+def test_config_and_header_are_enough(tmp_path, of_full_length):
+    """The weights' bytes are never read: they need not be there."""
     source = GOLDEN / "llama"
     (tmp_path / "config.json").write_bytes((source / "config.json").read_bytes())
     whole = (source / "model.safetensors").read_bytes()
     header = 8 + int.from_bytes(whole[:8], "little")
     with open(tmp_path / "model.safetensors", "wb") as file:
         file.write(whole[:header])
-        file.truncate(len(whole))
+        if of_full_length:
+            file.truncate(len(whole))
     _, planned = plan(tmp_path, tmp_path)
     assert planned["fits"]
     assert [speed["mode"] for speed in planned["speeds"]] == ["dense"]  # SiLU
