@@ -171,7 +171,8 @@ Result<Artifact> load_artifact(const std::filesystem::path& directory,
   const auto figures = MappedFile::open(figures_path);
   if (!figures) return tl::unexpected(figures.error());
   const auto json = parse_json_object(figures->text(), figures_path.string());
-  if (!json) return tl::unexpected(json.error());
+  if (!json)
+    return invalid(json.error().message + " : truncated or not JSON; run dejavu calibrate again");
   if (Status version = check_version(*json, figures_path.string()); !version)
     return tl::unexpected(version.error());
   auto artifact = artifact_from_json(*json, figures_path.string());

@@ -10,12 +10,17 @@ namespace {
 
 constexpr std::size_t kShortestWindow = 2;  // one token to read, one to foresee
 
-// The line's field "text"; nothing when it is no object with one.
-std::optional<std::string> text_of(std::string_view line) {
+struct Line {
+  bool is_object = false;
+  std::optional<std::string> text;  // its field "text"
+};
+
+Line parse_line(std::string_view line) {
   const nlohmann::json object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-  const auto text = object.is_object() ? object.find("text") : object.end();
-  if (!object.is_object() || text == object.end() || !text->is_string()) return {};
-  return text->get<std::string>();
+  if (!object.is_object()) return {};
+  const auto text = object.find("text");
+  if (text == object.end() || !text->is_string()) return {true, {}};
+  return {true, text->get<std::string>()};
 }
 
 }  // namespace
@@ -25,23 +30,30 @@ Result<std::vector<std::string>> read_documents(const std::filesystem::path& pat
   if (!file) return tl::unexpected(file.error());
   std::string_view rest = file->text();
   std::vector<std::string> documents;
+  std::size_t without_text = 0;  // the first line that is none with a text; 0: all are
+  bool json_lines = path.extension() == ".jsonl";
+  bool objects_only = true;
   for (std::size_t number = 1; !rest.empty(); ++number) {
     const std::size_t end = std::min(rest.find('\n'), rest.size());
     const std::string_view line = rest.substr(0, end);
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    std::optional<std::string> text = text_of(line);
-    if (text) {
-      documents.push_back(std::move(*text));
-    } else if (documents.empty()) {
-      return std::vector<std::string>{std::string(file->text())};
-    } else {
-      return invalid(path.string() + ": line " + std::to_string(number) +
-                     " is not a JSON object with a text in \"text\", as the lines before are");
+    Line parsed = parse_line(line);
+    if (parsed.text && without_text == 0) {
+      documents.push_back(*std::move(parsed.text));
+      json_lines = true;
+    } else if (without_text == 0) {
+      without_text = number;
     }
+    objects_only = objects_only && parsed.is_object;
+    if (without_text != 0 && (json_lines || !objects_only)) break;
   }
-  if (documents.empty()) return invalid(path.string() + ": holds no text");
-  return documents;
+  if (documents.empty() && without_text == 0) return invalid(path.string() + ": holds no text");
+  if (without_text == 0) return documents;
+  if (!json_lines && !objects_only) return std::vector<std::string>{std::string(file->text())};
+  return invalid(path.string() + ": line " + std::to_string(without_text) +
+                 " is not a JSON object with a text in \"text\", as every line of JSON Lines must "
+                 "be");
 }
 
 std::vector<TokenWindow> make_windows(std::span<const std::string> documents,

@@ -15,7 +15,8 @@
 namespace dejavu {
 
 // The documents of a file: JSON Lines with a field "text" when its first line is such an object,
-// else one document, the file's whole text. Errors name the file and the line.
+// when its name ends in .jsonl, or when all its lines are objects; else one document, the file's
+// whole text. Errors name the file and the line.
 Result<std::vector<std::string>> read_documents(const std::filesystem::path& path);
 
 // One sequence of at most CorpusOptions::window tokens, computed from position 0.

@@ -98,6 +98,10 @@ Result<SparsityModes> SparsityModes::create(const ModelConfig& config, const Art
   const SparsityMode mode = named.value_or(modes.automatic());
   if (const Status possible = modes.possible(mode); !possible)
     return invalid("--sparsity: " + possible.error().message, "sparsity");
+  if (named && std::ranges::find(modes.allowed_, mode) == modes.allowed_.end())
+    return invalid("--sparsity: " + std::string(sparsity_mode_name(mode)) +
+                       " is not among the modes of --sparsity-allow; add it there",
+                   "sparsity");
   std::optional<double> recall;
   if (options.target_recall > 0) recall = options.target_recall;
   auto choice = modes.at_level(mode, recall);

@@ -17,7 +17,7 @@ bool has_exact_zeros(Activation activation);
 class SparsityModes {
  public:
   // `artifact`: null when there is none. Refused: a --sparsity or --target-recall that the model
-  // and its artifact do not make possible.
+  // and its artifact do not make possible; a --sparsity that --sparsity-allow leaves out.
   static Result<SparsityModes> create(const ModelConfig& config, const Artifact* artifact,
                                       const SparsityOptions& options);
 

@@ -133,7 +133,9 @@ TEST_CASE("an artifact that does not fit is refused by name") {
   SECTION("truncated figures") {
     const std::string text = read_text(figures);
     write_text(figures, text.substr(0, text.size() / 2));
-    CHECK_THAT(refusal(folder.path()), Contains("sparsity.json"));
+    CHECK_THAT(
+        refusal(folder.path()),
+        Contains("sparsity.json") && Contains("truncated or not JSON; run dejavu calibrate again"));
   }
   SECTION("a matrix of another shape") {
     replace_in(figures, "\"rank\": 3", "\"rank\": 4");

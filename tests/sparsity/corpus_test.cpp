@@ -20,11 +20,19 @@ TEST_CASE("a corpus is JSON Lines or one plain text") {
   CHECK(read(folder, "{\"text\": \"one\\nline\"}\n\n{\"text\": \"two\", \"id\": 3}\n").value() ==
         Documents{"one\nline", "two"});
   CHECK(read(folder, "Once upon\na time.\n").value() == Documents{"Once upon\na time.\n"});
-  CHECK(read(folder, "{\"title\": \"no text\"}").value() == Documents{"{\"title\": \"no text\"}"});
+  const std::string listing = "{\"title\": \"a listing\"}\nand prose";
+  CHECK(read(folder, listing).value() == Documents{listing});
 
   const auto broken = read(folder, "{\"text\": \"one\"}\n{\"txt\": \"two\"}\n");
   REQUIRE_FALSE(broken);
   CHECK_THAT(broken.error().message, Catch::Contains("line 2"));
+  const auto misnamed = read(folder, "\n{\"txt\": \"one\"}\n{\"txt\": \"two\"}\n");
+  REQUIRE_FALSE(misnamed);
+  CHECK_THAT(misnamed.error().message, Catch::Contains("line 2") && Catch::Contains("\"text\""));
+  write_text(folder.path() / "prose.jsonl", "Once upon\n");
+  const auto prose = read_documents(folder.path() / "prose.jsonl");
+  REQUIRE_FALSE(prose);
+  CHECK_THAT(prose.error().message, Catch::Contains("prose.jsonl: line 1"));
   CHECK_FALSE(read(folder, ""));
   CHECK_FALSE(read_documents(folder.path() / "nowhere"));
 }

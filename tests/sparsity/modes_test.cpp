@@ -57,6 +57,13 @@ TEST_CASE("sparsity-allow bounds what a request may choose", "[modes]") {
   CHECK_THAT(
       refused(*modes, {"threshold", {}}),
       Catch::Contains("--sparsity-allow") && Catch::EndsWith("allowed: auto, dense, lookahead"));
+  options.mode = SparsityDefault::kLookahead;
+  CHECK(SparsityModes::create(config, &artifact, options));
+  options.allow = {"dense"};
+  const auto contradiction = SparsityModes::create(config, &artifact, options);
+  REQUIRE_FALSE(contradiction);
+  CHECK_THAT(contradiction.error().message,
+             Catch::Contains("lookahead") && Catch::Contains("--sparsity-allow"));
 }
 
 TEST_CASE("exact needs exact zeros, the others an artifact", "[modes]") {
