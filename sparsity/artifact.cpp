@@ -172,7 +172,7 @@ Result<Artifact> load_artifact(const std::filesystem::path& directory,
   if (!figures) return tl::unexpected(figures.error());
   const auto json = parse_json_object(figures->text(), figures_path.string());
   if (!json)
-    return invalid(json.error().message + " : truncated or not JSON; run dejavu calibrate again");
+    return invalid(figures_path.string() + ": truncated or not JSON; run dejavu calibrate again");
   if (Status version = check_version(*json, figures_path.string()); !version)
     return tl::unexpected(version.error());
   auto artifact = artifact_from_json(*json, figures_path.string());
