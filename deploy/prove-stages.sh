@@ -95,7 +95,8 @@ expect user '{{.Docker.Config.User}}' '^10001:10001$'
 expect entrypoint '{{.Docker.Config.Entrypoint}} {{.Docker.Config.Cmd}}' '^\[dejavu\] \[serve\]$'
 expect 'stop signal' '{{.Docker.Config.StopSignal}}' '^SIGTERM$'
 expect health '{{.Docker.Config.Healthcheck.Test}}' 'dejavu health'
-expect environment '{{.Docker.Config.Env}}' 'DEJAVU_HOST=0\.0\.0\.0'
+expect environment '{{.Docker.Config.Env}}' 'DEJAVU_HOST=0\.0\.0\.0 HF_HOME=/var/cache/dejavu'
+expect volume '{{.Docker.Config.Volumes}}' '/var/cache/dejavu'
 expect title '{{index .Docker.Config.Labels "org.opencontainers.image.title"}}' '^dejavu$'
 expect revision '{{index .Docker.Config.Labels "org.opencontainers.image.revision"}}' "^$(git rev-parse HEAD)$"
 
@@ -124,6 +125,7 @@ unshare --mount --pid --fork --kill-child bash -euc '
   mount -o remount,ro,bind "$2"
   mount -t proc proc "$2/proc"
   mount -t tmpfs tmpfs "$2/tmp"
+  mount --bind "$1/var/cache/dejavu" "$2/var/cache/dejavu" # as an engine fills a new volume
   mount --bind /dev "$2/dev"
   exec chroot --userspec=10001:10001 "$2" /usr/bin/env -i -C /tmp "${@:3}" dejavu serve
 ' bash "$root" "$work/root" "${variables[@]}" 2>"$work/log" &
@@ -147,6 +149,8 @@ proved "HEALTHCHECK succeeds, inside"
 proved "the daemon is PID 1, user $(inside id -u)"
 ! inside touch /usr/proof 2>/dev/null || die "The root can be written to."
 proved "the root is read-only"
+inside bash -c 'touch "$HF_HOME/proof"' || die "Models of the hub cannot be kept."
+proved "HF_HOME can be written to"
 
 request() { curl -sS --fail -N "http://127.0.0.1:$port/v1/completions" -H 'Content-Type: application/json' -d "$1"; }
 answer=$(request '{"prompt": "Once upon a time", "max_tokens": 16, "temperature": 0}')

@@ -47,6 +47,18 @@ def test_the_image_installs_the_libraries_that_the_daemon_loads_and_no_others():
     assert linked_packages() - ESSENTIAL == runtime_packages()
 
 
+def test_models_of_the_hub_are_kept_in_a_volume_that_the_daemons_user_may_write():
+    image = (DEPLOY / "Dockerfile").read_text()
+    home = re.search(r"\bHF_HOME=(\S+)", image).group(1)
+    user, group = re.search(r"^USER (\d+):(\d+)$", image, re.M).groups()
+    made = image.index(f"install -d -o {user} -g {group} -m 0750 {home}\n")
+    assert made < image.index(f"\nVOLUME {home}\n") < image.index("\nUSER ")
+    mounted = {
+        target: name for name, target in (one.split(":")[:2] for one in compose("compose.yaml")["dejavu"]["volumes"])
+    }
+    assert mounted == {home: "models"}
+
+
 def compose(*files):
     args = [one for file in files for one in ("-f", DEPLOY / file)]
     return yaml.safe_load(output_of("docker-compose", *args, "config", env=clean_environment()))["services"]
