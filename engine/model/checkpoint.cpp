@@ -30,6 +30,8 @@ Status Checkpoint::add_file(const std::filesystem::path& path) {
   if (!file) return tl::unexpected(file.error());
   auto header = parse_safetensors(file->bytes(), path.string(), part_);
   if (!header) return tl::unexpected(header.error());
+  if (covered_ && part_ == SafetensorsPart::kWhole)
+    covered_ = check_no_hole(*header, file->bytes(), path.string());
   for (auto& [name, entry] : *header) {
     const auto [it, added] = tensors_.emplace(name, Tensor{std::move(entry), path});
     if (!added)
@@ -71,8 +73,10 @@ Result<std::unique_ptr<Checkpoint>> Checkpoint::open(const std::filesystem::path
   const auto index = directory / "model.safetensors.index.json";
   Status added;
   if (std::filesystem::exists(single)) {
+    checkpoint->list_ = single;
     added = checkpoint->add_file(single);
   } else if (std::filesystem::exists(index)) {
+    checkpoint->list_ = index;
     added = checkpoint->add_shards(index);
   } else {
     added = invalid(directory.string() +
@@ -98,8 +102,8 @@ std::vector<std::pair<std::string_view, const SafetensorsEntry*>> Checkpoint::en
 Result<std::size_t> Checkpoint::check(const TensorSpec& spec) const {
   const auto it = tensors_.find(spec.name);
   if (it == tensors_.end())
-    return invalid(directory_.string() + ": tensor '" + spec.name + "' of shape " +
-                   shape_text(spec.shape) + " is missing from the safetensors files");
+    return invalid(list_.string() + ": tensor '" + spec.name + "' of shape " +
+                   shape_text(spec.shape) + " is missing");
   const SafetensorsEntry& entry = it->second.entry;
   const std::string place = it->second.file.string() + ": tensor '" + spec.name + "' has ";
   if (entry.shape != spec.shape)

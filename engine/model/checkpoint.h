@@ -30,6 +30,7 @@ class Checkpoint : public WeightSource {
   std::vector<std::pair<std::string_view, const SafetensorsEntry*>> entries() const;
 
   Result<std::size_t> check(const TensorSpec& spec) const override;
+  Status check_rest() const override { return covered_; }
   void begin(const TensorSpec& spec) const override;
   void end(const TensorSpec& spec) const override;
   void read(const TensorSpec& spec, const TensorSlice& slice) const override;
@@ -46,6 +47,8 @@ class Checkpoint : public WeightSource {
 
   SafetensorsPart part_;
   std::filesystem::path directory_;
+  std::filesystem::path list_;  // the file that lists every tensor: the only one, or the index
+  Status covered_;              // the first hole in a file
   std::vector<MappedFile> files_;
   std::map<std::string, Tensor, std::less<>> tensors_;
 };

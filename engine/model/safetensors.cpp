@@ -5,6 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "engine/model/json_text.h"
@@ -165,24 +166,23 @@ std::optional<std::string> check_entry(const RawEntry& raw, std::uint64_t data_s
   return {};
 }
 
-// An error text, or none: the extents cover [0, data_size) without overlap or hole.
-std::optional<std::string> check_cover(std::vector<Extent> extents, std::uint64_t data_size) {
+void sort_by_place(std::vector<Extent>& extents) {
   std::sort(extents.begin(), extents.end(), [](const Extent& a, const Extent& b) {
-    return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+    return std::tie(a.begin, a.end, a.tensor) < std::tie(b.begin, b.end, b.tensor);
   });
-  std::uint64_t covered = 0;
-  std::string_view previous;
-  for (const Extent& extent : extents) {
-    if (extent.begin < covered)
-      return "tensor " + printable(extent.tensor) + " overlaps tensor " + printable(previous);
-    if (extent.begin > covered)
-      return "no tensor covers the data bytes " + range_text(covered, extent.begin) + " before " +
-             printable(extent.tensor);
-    covered = extent.end;
-    previous = extent.tensor;
+}
+
+// An error text, or none: no two extents share a byte.
+std::optional<std::string> check_overlap(std::vector<Extent> extents) {
+  sort_by_place(extents);
+  for (std::size_t i = 1; i < extents.size(); ++i) {
+    const Extent& before = extents[i - 1];
+    const Extent& extent = extents[i];
+    if (extent.begin < before.end)
+      return "tensor " + printable(extent.tensor) + " at data bytes " +
+             range_text(extent.begin, extent.end) + " overlaps tensor " + printable(before.tensor) +
+             " at " + range_text(before.begin, before.end);
   }
-  if (covered != data_size)
-    return "no tensor covers the data bytes " + range_text(covered, data_size) + " at the end";
   return {};
 }
 
@@ -193,6 +193,14 @@ std::uint64_t stated_data_size(const std::vector<RawEntry>& entries) {
     if (entry.offsets && entry.offsets->size() == 2) size = std::max(size, entry.offsets->back());
   }
   return size;
+}
+
+// What the first bytes say; `file` holds them.
+std::uint64_t header_length(std::span<const std::byte> file) {
+  std::uint64_t length = 0;
+  for (std::size_t i = kLengthBytes; i-- > 0;)
+    length = length << 8 | std::to_integer<std::uint64_t>(file[i]);
+  return length;
 }
 
 Result<std::vector<RawEntry>> read_header(std::span<const std::byte> header,
@@ -212,9 +220,7 @@ Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file, std
     return invalid(std::string(name) + ": " + message);
   };
   if (file.size() < kLengthBytes) return refuse("too short for a safetensors file");
-  std::uint64_t header_size = 0;
-  for (std::size_t i = kLengthBytes; i-- > 0;)
-    header_size = header_size << 8 | std::to_integer<std::uint64_t>(file[i]);
+  const std::uint64_t header_size = header_length(file);
   if (header_size > kLongestHeader || header_size > file.size() - kLengthBytes)
     return refuse("header length " + std::to_string(header_size) + " exceeds the file of " +
                   std::to_string(file.size()) + " bytes or the limit of 100 MB");
@@ -241,8 +247,30 @@ Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file, std
             .second;
     if (!added) return refuse("tensor " + printable(entry.name) + " appears twice");
   }
-  if (const auto fault = check_cover(std::move(extents), data_size)) return refuse(*fault);
+  if (const auto fault = check_overlap(std::move(extents))) return refuse(*fault);
   return header;
+}
+
+Status check_no_hole(const SafetensorsHeader& header, std::span<const std::byte> file,
+                     std::string_view name) {
+  const std::span<const std::byte> data = file.subspan(kLengthBytes + header_length(file));
+  std::vector<Extent> extents;
+  for (const auto& [tensor, entry] : header) {
+    const auto begin = static_cast<std::uint64_t>(entry.data.data() - data.data());
+    extents.push_back({begin, begin + entry.data.size(), tensor});
+  }
+  extents.push_back({data.size(), data.size(), {}});
+  sort_by_place(extents);
+  std::uint64_t covered = 0;
+  for (const Extent& extent : extents) {
+    if (extent.begin > covered)
+      return invalid(
+          std::string(name) + ": no tensor covers the data bytes " +
+          range_text(covered, extent.begin) +
+          (extent.tensor.empty() ? " at the end" : " before " + printable(extent.tensor)));
+    covered = extent.end;
+  }
+  return {};
 }
 
 }  // namespace dejavu

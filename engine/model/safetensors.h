@@ -27,9 +27,14 @@ enum class SafetensorsPart { kWhole, kHeader };
 
 // Reads the header of `file`, a whole safetensors file in memory, which must outlive the result.
 // Every entry's data is checked to lie inside the file, to have the size its shape and dtype say,
-// and to share no byte with another; together they cover the data section. Errors begin with
-// `name` and name the tensor. Memory use is bounded by the header's size; input may be hostile.
+// and to share no byte with another. Errors begin with `name` and name the tensor. Memory use is
+// bounded by the header's size; input may be hostile.
 Result<SafetensorsHeader> parse_safetensors(std::span<const std::byte> file, std::string_view name,
                                             SafetensorsPart part = SafetensorsPart::kWhole);
+
+// The format allows no data byte that belongs to no tensor. On its own, for a reader that knows
+// which tensors it needs names the missing one instead. `header` is that of the whole `file`.
+Status check_no_hole(const SafetensorsHeader& header, std::span<const std::byte> file,
+                     std::string_view name);
 
 }  // namespace dejavu

@@ -19,6 +19,13 @@ std::string find_prefix(ModelFamily family, const Checkpoint& checkpoint) {
   return family == ModelFamily::kOpt ? find(kOptPrefixes) : find(kLlamaPrefixes);
 }
 
+bool has_gate(const ModelConfig& config, const Checkpoint& checkpoint, const std::string& prefix) {
+  for (int layer = 0; layer < config.layers; ++layer)
+    if (checkpoint.has(prefix + "layers." + std::to_string(layer) + ".mlp.gate_proj.weight"))
+      return true;
+  return false;
+}
+
 }  // namespace
 
 Result<StoredModel> open_stored_model(const std::filesystem::path& directory,
@@ -28,8 +35,7 @@ Result<StoredModel> open_stored_model(const std::filesystem::path& directory,
   auto checkpoint = Checkpoint::open(directory, part);
   if (!checkpoint) return tl::unexpected(checkpoint.error());
   std::string prefix = find_prefix(config->family, **checkpoint);
-  if (config->gated_mlp && !(*checkpoint)->has(prefix + "layers.0.mlp.gate_proj.weight"))
-    config->gated_mlp = false;
+  config->gated_mlp = config->gated_mlp && has_gate(*config, **checkpoint, prefix);
   const std::optional<DType> stored =
       config->stored_dtype ? config->stored_dtype
                            : (*checkpoint)->stored_dtype(prefix + "embed_tokens.weight");

@@ -36,6 +36,8 @@ class WeightSource {
   // Bytes stored for the tensor; fails, naming it, when it is missing, has another shape or a
   // dtype that is no float.
   virtual Result<std::size_t> check(const TensorSpec& spec) const = 0;
+  // When every tensor needed has passed check(): what else is wrong with the source.
+  virtual Status check_rest() const { return {}; }
   // Around the reads of a tensor, for sources that hold it outside memory.
   virtual void begin(const TensorSpec& /*spec*/) const {}
   virtual void end(const TensorSpec& /*spec*/) const {}

@@ -39,6 +39,7 @@ class Loader {
     weights_.layers.resize(static_cast<std::size_t>(config.layers));
     const std::size_t shared_bytes = weights_.bytes;
     for (int layer = 0; planned && layer < config.layers; ++layer) planned = plan_layer(layer);
+    if (planned) planned = args_.source.check_rest();
     if (!planned) return tl::unexpected(planned.error());
     weights_.decode_bytes = weights_.bytes - shared_bytes + size_of(weights_.head) +
                             size_of(weights_.project_out) + final_norm_bytes_;

@@ -1,8 +1,12 @@
 // Whole model directories, right and wrong: each fault gets one message that names file and tensor.
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
 
 #include "engine/backend/factory.h"
+#include "engine/model/mapped_file.h"
 #include "engine/model/transformer.h"
 #include "tests/support/tensor_file.h"
 
@@ -35,6 +39,20 @@ void check_refused(const fs::path& directory, const std::vector<std::string>& pa
     CHECK(loaded.error().message.find(part) != std::string::npos);
 }
 
+// Changes the header of a safetensors file and leaves its data alone.
+void edit_header(const fs::path& file, const std::function<void(nlohmann::json&)>& edit) {
+  const auto bytes = MappedFile::open(file);
+  REQUIRE(bytes);
+  const std::string text(bytes->text());
+  std::size_t length = 0;
+  for (std::size_t i = 8; i-- > 0;) length = length << 8 | static_cast<std::uint8_t>(text[i]);
+  auto header = nlohmann::json::parse(text.substr(8, length));
+  edit(header);
+  std::vector<std::byte> changed = raw_safetensors(header.dump(), 0);
+  for (const char c : text.substr(8 + length)) changed.push_back(static_cast<std::byte>(c));
+  write_bytes(file, changed);
+}
+
 TEST_CASE("A faulty tensor is named with its file") {
   const TemporaryDirectory directory(kOpt);
   const fs::path file = directory.path() / "model.safetensors";
@@ -44,7 +62,27 @@ TEST_CASE("A faulty tensor is named with its file") {
   SECTION("missing") {
     tensors.erase(kFc2);
     write_bytes(file, make_safetensors(tensors));
-    check_refused(directory.path(), {directory.path().string(), kFc2, "[40, 88]", "missing"});
+    check_refused(directory.path(), {file.string() + ": ", kFc2, "[40, 88]", "missing"});
+  }
+  SECTION("missing from the header, its data left in place") {
+    edit_header(file, [](nlohmann::json& header) { header.erase(kFc2); });
+    check_refused(directory.path(), {file.string() + ": ", kFc2, "[40, 88]", "missing"});
+  }
+  SECTION("data of a tensor nobody needs, without a name") {
+    tensors["aaa"] = {"F32", {1}, std::vector<std::byte>(4)};
+    write_bytes(file, make_safetensors(tensors));
+    edit_header(file, [](nlohmann::json& header) { header.erase("aaa"); });
+    check_refused(directory.path(), {file.string() + ": no tensor covers the data bytes [0, 4)"});
+  }
+  SECTION("at the place of another, before it or after") {
+    const std::string twin = "model.decoder.layers.0.fc2.weight";
+    for (const auto& [moved, at] : {std::pair(kFc2, twin), std::pair(twin, kFc2)}) {
+      write_bytes(file, make_safetensors(tensors));
+      edit_header(file, [&moved = moved, &at = at](nlohmann::json& header) {
+        header[moved]["data_offsets"] = header[at]["data_offsets"];
+      });
+      check_refused(directory.path(), {file.string() + ": ", kFc2, twin, "overlaps"});
+    }
   }
   SECTION("wrong shape") {
     std::swap(fc2.shape[0], fc2.shape[1]);
@@ -104,6 +142,27 @@ TEST_CASE("A faulty shard index is refused") {
   SECTION("a tensor is not where the index says") {
     map("model.nowhere", R"("model-00001-of-00002.safetensors")");
     check_refused(directory.path(), {shard.string(), "'model.nowhere' is missing"});
+  }
+  const auto lose_from_shard = [&directory, &index](const std::string& tensor) {
+    const auto json = nlohmann::json::parse(std::ifstream(index));
+    const fs::path file = directory.path() / json["weight_map"][tensor].get<std::string>();
+    edit_header(file, [&tensor](nlohmann::json& header) { header.erase(tensor); });
+    return file;
+  };
+  SECTION("a shard's header lacks a tensor whose data is there") {
+    const fs::path file = lose_from_shard("model.layers.1.mlp.up_proj.weight");
+    check_refused(directory.path(), {file.string() + ": ", "layers.1.mlp.up_proj", "is missing"});
+  }
+  SECTION("the index does not know a tensor either") {
+    // Of a gated MLP that is none in one layer, the gate is missing.
+    for (const std::string lost :
+         {"model.layers.1.mlp.up_proj.weight", "model.layers.0.mlp.gate_proj.weight"}) {
+      lose_from_shard(lost);
+      auto json = nlohmann::json::parse(std::ifstream(index));
+      json["weight_map"].erase(lost);
+      write_text(index, json.dump());
+      check_refused(directory.path(), {index.string() + ": ", lost, "is missing"});
+    }
   }
   SECTION("paths may not leave the directory") {
     for (const char* path : {"../x.safetensors", "/etc/passwd", "..", "", "a/b", "a\\\\b"}) {

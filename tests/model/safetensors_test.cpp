@@ -119,10 +119,16 @@ TEST_CASE("Wrong headers are refused and the tensor named") {
       {t + R"([2],"data_offsets":[0,4]}})", 4,
        "'w' has 4 bytes, but its shape and dtype F32 need 8"},
       {R"({"w":{"dtype":"Q4","shape":[1],"data_offsets":[0,1]}})", 1, "'w' has unknown dtype 'Q4'"},
-      {t + R"([1],"data_offsets":[4,8]}})", 8, "no tensor covers the data bytes [0, 4)"},
-      {t + R"([1],"data_offsets":[0,4]}})", 9, "no tensor covers the data bytes [4, 9)"},
       {t + R"([2],"data_offsets":[0,8]},"v":{"dtype":"F32","shape":[2],"data_offsets":[4,12]}})",
-       12, "'v' overlaps tensor 'w'"},
+       12, "'v' at data bytes [4, 12) overlaps tensor 'w' at [0, 8)"},
+      // Both directions of one tensor given the other's place: a hole is left before or after.
+      {t + R"([1],"data_offsets":[4,8]},"v":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8,
+       "'w' at data bytes [4, 8) overlaps tensor 'v' at [4, 8)"},
+      {t + R"([1],"data_offsets":[0,4]},"v":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 8,
+       "'w' at data bytes [0, 4) overlaps tensor 'v' at [0, 4)"},
+      {t + R"([1],"data_offsets":[4,8]},"v":{"dtype":"F32","shape":[2],"data_offsets":[8,16]},)" +
+           R"("u":{"dtype":"F32","shape":[1],"data_offsets":[12,16]}})",
+       16, "'u' at data bytes [12, 16) overlaps tensor 'v' at [8, 16)"},
       {t + R"([1],"data_offsets":[0,4]},"w":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}})", 8,
        "'w' appears twice"},
       {R"({"__metadata__":{"a":{}}})", 0, "unexpected an object"},
@@ -136,6 +142,34 @@ TEST_CASE("Wrong headers are refused and the tensor named") {
     INFO(header.error().message);
     CHECK(header.error().message.starts_with("x.safetensors: "));
     CHECK(header.error().message.find(wrong.message) != std::string::npos);
+  }
+}
+
+TEST_CASE("Data bytes that belong to no tensor are found wherever they are") {
+  struct Case {
+    std::string first, second;  // data_offsets
+    std::size_t data_bytes;
+    std::string message;  // empty: no hole
+  };
+  const Case table[] = {
+      {"[0,4]", "[4,8]", 8, ""},
+      {"[4,8]", "[0,4]", 8, ""},
+      {"[4,8]", "[8,12]", 12, "[0, 4) before 'w'"},
+      {"[0,4]", "[8,12]", 12, "[4, 8) before 'v'"},
+      {"[0,4]", "[4,8]", 9, "[8, 9) at the end"},
+  };
+  for (const Case& c : table) {
+    const auto file =
+        raw_safetensors(R"({"w":{"dtype":"F32","shape":[1],"data_offsets":)" + c.first +
+                            R"(},"v":{"dtype":"F32","shape":[1],"data_offsets":)" + c.second + "}}",
+                        c.data_bytes);
+    const auto header = parse_exact(file);
+    REQUIRE(header);
+    const Status covered = check_no_hole(*header, file, "x.safetensors");
+    CHECK(covered.has_value() == c.message.empty());
+    if (!covered)
+      CHECK(covered.error().message ==
+            "x.safetensors: no tensor covers the data bytes " + c.message);
   }
 }
 
