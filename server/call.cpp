@@ -236,7 +236,8 @@ void Call::finish() {
   timings.prompt_n = summary_.usage.prompt_tokens - summary_.usage.cached_tokens;
   timings.predicted_n = summary_.usage.completion_tokens;
   summary_.sparsity = density_.use(setup_.sparsity.mode);
-  if (first_token_) timings.predicted_ms = seconds_between(*first_token_, *last_token_) * 1e3;
+  timings.timed_n = gaps_;
+  if (gaps_ > 0) timings.predicted_ms = seconds_between(*first_token_, *last_token_) * 1e3;
   close("", 200);
   std::exchange(setup_.sink, nullptr)->on_done(summary_);
 }

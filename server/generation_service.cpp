@@ -186,8 +186,12 @@ class ServiceImpl final : public GenerationService {
 
   std::string token_text(std::int32_t id) const override {
     const auto model = this->model();
-    if (model == nullptr || id < 0 || id >= model->tokenizer->vocab_size()) return "";
-    return lossy_token_text(*model->tokenizer, id);
+    return model == nullptr ? "" : lossy_token_text(*model->tokenizer, id);
+  }
+
+  std::string token_bytes(std::int32_t id) const override {
+    const auto model = this->model();
+    return model == nullptr ? "" : model->tokenizer->token_bytes(id);
   }
 
   std::vector<ModelCard> models() const override {

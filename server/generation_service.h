@@ -136,7 +136,10 @@ struct Timings {
   int prompt_n = 0;
   double prompt_ms = 0;
   int predicted_n = 0;
+  // From the first token to the last, and how many of predicted_n took that long: all but the first
+  // of each choice.
   double predicted_ms = 0;
+  int timed_n = 0;
 };
 
 struct CallSummary {
@@ -213,7 +216,8 @@ class GenerationService {
   virtual Result<std::string> detokenize(const std::string& model,
                                          const std::vector<std::int32_t>& ids) = 0;
   virtual Result<std::string> apply_template(const std::string& model, const ChatPrompt& chat) = 0;
-  virtual std::string token_text(std::int32_t id) const = 0;  // lossy UTF-8; "" while loading
+  virtual std::string token_text(std::int32_t id) const = 0;   // lossy UTF-8; "" while loading
+  virtual std::string token_bytes(std::int32_t id) const = 0;  // exact; "" while loading
 
   virtual std::vector<ModelCard> models() const = 0;
   virtual bool serves(const std::string& model) const = 0;  // "" counts

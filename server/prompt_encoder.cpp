@@ -99,6 +99,16 @@ tl::unexpected<Error> context_length_error(int max_model_len, const std::string&
                  param, "context_length_exceeded");
 }
 
+tl::unexpected<Error> prompt_too_long(int max_model_len, const Prompt& prompt,
+                                      const std::string& tokens) {
+  const bool chat = std::holds_alternative<ChatPrompt>(prompt);
+  const char* field = prompt_field(prompt);
+  return context_length_error(max_model_len,
+                              "your " + std::string(field) + " resulted in " + tokens +
+                                  " tokens. Please reduce " + (chat ? "their" : "its") + " length.",
+                              field);
+}
+
 Result<std::string> render_chat(const LoadedModel& model, const ChatPrompt& chat) {
   if (auto status = check_chat(model, chat); !status) return tl::unexpected(status.error());
   nlohmann::ordered_json variables = template_variables(model, chat);
@@ -129,11 +139,7 @@ Result<EncodedPrompt> encode_prompt(const LoadedModel& model, const Prompt& prom
     }
     const std::size_t least = encoded.text.size() / model.longest_token_bytes;
     if (options.context_tokens && least > static_cast<std::size_t>(*options.context_tokens)) {
-      return context_length_error(model.max_model_len,
-                                  "your " + std::string(prompt_field(prompt)) +
-                                      " resulted in at least " + std::to_string(least) +
-                                      " tokens. Please reduce their length.",
-                                  prompt_field(prompt));
+      return prompt_too_long(model.max_model_len, prompt, "at least " + std::to_string(least));
     }
     encoded.ids =
         model.tokenizer->encode(encoded.text, chat == nullptr && options.add_special_tokens);

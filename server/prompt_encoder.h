@@ -41,5 +41,8 @@ const char* prompt_field(const Prompt& prompt);
 // The 400 with code context_length_exceeded; `tail` follows the model's limit.
 tl::unexpected<Error> context_length_error(int max_model_len, const std::string& tail,
                                            const char* param);
+// The same for a prompt of `tokens`, a number in words, that leaves no room.
+tl::unexpected<Error> prompt_too_long(int max_model_len, const Prompt& prompt,
+                                      const std::string& tokens);
 
 }  // namespace dejavu

@@ -148,11 +148,7 @@ Result<int> resolve_max_tokens(const LoadedModel& model, const GenerateRequest& 
   const auto& asked = request.sampling.max_tokens;
   const bool scoring_only = asked && *asked == 0;
   if (room < (scoring_only ? 0 : 1)) {
-    return context_length_error(model.max_model_len,
-                                "your " + std::string(field) + " resulted in " +
-                                    std::to_string(prompt_tokens) +
-                                    " tokens. Please reduce their length.",
-                                field);
+    return prompt_too_long(model.max_model_len, prompt, std::to_string(prompt_tokens));
   }
   if (asked) {
     if (*asked > room) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "engine/engine.h"
@@ -23,7 +24,8 @@ struct RequestRecord {
   int status = 200;           // HTTP status or its equivalent
   std::string finish_reason;  // of the first choice
   int prompt_tokens = 0, cached_tokens = 0, completion_tokens = 0;
-  double queue_seconds = 0, ttft_seconds = 0, itl_seconds = 0, e2e_seconds = 0;
+  double queue_seconds = 0, e2e_seconds = 0;
+  std::optional<double> ttft_seconds, itl_seconds;  // none without a first, a second token
 };
 
 // Tokens since start, as dejavu_prompt_tokens_total and dejavu_generation_tokens_total show them.

@@ -14,6 +14,10 @@ nlohmann::ordered_json or_null(const std::string& text) {
   return text.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(text);
 }
 
+nlohmann::ordered_json or_null(const std::optional<double>& seconds) {
+  return seconds ? nlohmann::ordered_json(milliseconds(*seconds)) : nlohmann::ordered_json();
+}
+
 }  // namespace
 
 void log_request(const RequestRecord& record, const std::optional<std::string>& prompt) {
@@ -29,8 +33,8 @@ void log_request(const RequestRecord& record, const std::optional<std::string>& 
   fields["cached_tokens"] = record.cached_tokens;
   fields["completion_tokens"] = record.completion_tokens;
   fields["queue_ms"] = milliseconds(record.queue_seconds);
-  fields["ttft_ms"] = milliseconds(record.ttft_seconds);
-  fields["itl_ms"] = milliseconds(record.itl_seconds);
+  fields["ttft_ms"] = or_null(record.ttft_seconds);
+  fields["itl_ms"] = or_null(record.itl_seconds);
   fields["e2e_ms"] = milliseconds(record.e2e_seconds);
   if (prompt) fields["prompt"] = *prompt;
   log_event(spdlog::level::info, "request", fields);

@@ -3,11 +3,13 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "engine/text/utf8.h"
 #include "server/http/assets.h"
 #include "server/http/error_body.h"
 #include "server/http/fields.h"
 #include "server/http/json_body.h"
 #include "server/http/parse_prompt.h"
+#include "server/http/parse_sampling.h"
 #include "server/http/sparsity_json.h"
 #include "server/liveness.h"
 #include "server/page/page.h"
@@ -46,12 +48,21 @@ HttpResponse unavailable(const char* status, const Error& error) {
   return response;
 }
 
+// As llama.cpp shows a token: its text, or its bytes where they are no whole characters.
+ordered_json piece_json(const std::string& bytes) {
+  if (is_utf8(bytes)) return bytes;
+  ordered_json values = ordered_json::array();
+  for (const char c : bytes) values.push_back(static_cast<std::uint8_t>(c));
+  return values;
+}
+
 // vLLM's body (prompt or messages) or llama.cpp's (content).
 Result<TokenizeRequest> parse_tokenize(Fields& fields) {
   TokenizeRequest request;
   request.model = fields.text("model").value_or("");
   if (fields.any("messages") != nullptr) {
     request.prompt = parse_chat_prompt(fields);
+    refuse_unserved(fields);
     if (fields.boolean("add_special_tokens").value_or(false))
       fields.refuse("add_special_tokens",
                     "is not supported for chat: the template alone makes the "
@@ -139,7 +150,7 @@ HttpResponse Api::tokenize(const std::string& body) const {
   ordered_json strings = ordered_json::array();
   for (const std::int32_t id : *ids) {
     if (with_pieces)
-      tokens.push_back({{"id", id}, {"piece", service_.token_text(id)}});
+      tokens.push_back({{"id", id}, {"piece", piece_json(service_.token_bytes(id))}});
     else
       tokens.push_back(id);
     if (with_strings) strings.push_back(service_.token_text(id));
@@ -170,6 +181,7 @@ HttpResponse Api::apply_template(const std::string& body) const {
   Fields fields(*json);
   const std::string model = fields.text("model").value_or("");
   const ChatPrompt chat = parse_chat_prompt(fields);
+  refuse_unserved(fields);
   if (!fields.ok()) return error_response(fields.error());
   const auto prompt = service_.apply_template(model, chat);
   if (!prompt) return error_response(prompt.error());

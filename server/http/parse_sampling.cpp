@@ -44,16 +44,68 @@ std::vector<std::pair<std::int32_t, float>> parse_logit_bias(Fields& fields) {
 // A field that would change the answer if we had what it asks for.
 struct Unserved {
   const char* field;
-  std::string_view neutral_text = "";  // what asks for nothing, beside false, [] and {}
+  std::string_view instead = "";  // our name for the same
+  // What asks for nothing, beside null, false, [] and {}; always_asks: only null does.
+  std::string_view neutral_text = "";
   double neutral_number = 0;
+  bool always_asks = false;
 };
 
 bool asks_nothing(const ordered_json& value, const Unserved& unserved) {
+  if (unserved.always_asks) return false;
   if (value.is_boolean()) return !value.get<bool>();
   if (value.is_string()) return value.get_ref<const std::string&>() == unserved.neutral_text;
   if (value.is_number()) return value.get<double>() == unserved.neutral_number;
   return (value.is_array() || value.is_object()) && value.empty();
 }
+
+constexpr Unserved kUnserved[] = {
+    {.field = "tools"},
+    {.field = "tool_choice", .neutral_text = "none"},
+    {.field = "functions"},
+    {.field = "function_call", .neutral_text = "none"},
+    {.field = "guided_json"},
+    {.field = "guided_regex"},
+    {.field = "guided_choice"},
+    {.field = "guided_grammar"},
+    {.field = "structured_outputs"},
+    {.field = "structural_tag"},
+    {.field = "grammar"},
+    {.field = "json_schema"},
+    {.field = "regex"},
+    {.field = "ebnf"},
+    {.field = "suffix"},
+    {.field = "prediction"},
+    {.field = "audio"},
+    {.field = "images"},
+    {.field = "image_data"},
+    {.field = "web_search_options", .always_asks = true},  // {} searches with the defaults
+    {.field = "use_beam_search"},
+    {.field = "length_penalty", .neutral_number = 1},
+    {.field = "lora"},
+    {.field = "prompt_embeds"},
+    {.field = "logits_processors"},
+    {.field = "documents"},
+    {.field = "chat_template"},
+    {.field = "return_token_ids"},
+    {.field = "return_tokens_as_token_ids"},
+    // Other servers' names of what we have.
+    {.field = "repeat_penalty", .instead = "repetition_penalty", .neutral_number = 1},
+    {.field = "n_predict", .instead = "max_tokens", .always_asks = true},
+    {.field = "max_new_tokens", .instead = "max_tokens", .always_asks = true},
+    {.field = "min_new_tokens", .instead = "min_tokens"},
+    {.field = "n_probs", .instead = "logprobs"},
+    // Samplers of other servers.
+    {.field = "samplers"},
+    {.field = "typical_p", .neutral_number = 1},
+    {.field = "top_a"},
+    {.field = "tfs", .neutral_number = 1},
+    {.field = "top_n_sigma", .neutral_number = -1},
+    {.field = "mirostat"},
+    {.field = "dynatemp_range"},
+    {.field = "xtc_probability"},
+    {.field = "dry_multiplier"},
+};
 
 void refuse_response_format(Fields& fields) {
   const ordered_json* format = fields.object("response_format");
@@ -102,42 +154,13 @@ SamplingFields parse_sampling(Fields& fields) {
 }
 
 void refuse_unserved(Fields& fields) {
-  constexpr Unserved kUnserved[] = {
-      {"tools"},
-      {"tool_choice", "none"},
-      {"functions"},
-      {"function_call", "none"},
-      {"guided_json"},
-      {"guided_regex"},
-      {"guided_choice"},
-      {"guided_grammar"},
-      {"structured_outputs"},
-      {"structural_tag"},
-      {"grammar"},
-      {"json_schema"},
-      {"suffix"},
-      {"prediction"},
-      {"audio"},
-      {"web_search_options"},
-      {"use_beam_search"},
-      {"prompt_embeds"},
-      {"logits_processors"},
-      {"documents"},
-      {"chat_template"},
-      // Samplers of other servers.
-      {"typical_p", "", 1},
-      {"top_a"},
-      {"tfs", "", 1},
-      {"top_n_sigma", "", -1},
-      {"mirostat"},
-      {"dynatemp_range"},
-      {"xtc_probability"},
-      {"dry_multiplier"},
-  };
   for (const Unserved& unserved : kUnserved) {
     const ordered_json* value = fields.any(unserved.field);
-    if (value != nullptr && !asks_nothing(*value, unserved))
-      fields.refuse(unserved.field, "is not supported by this server: leave it out");
+    if (value == nullptr || asks_nothing(*value, unserved)) continue;
+    fields.refuse(unserved.field,
+                  unserved.instead.empty()
+                      ? "is not supported by this server: leave it out"
+                      : "is called " + std::string(unserved.instead) + " by this server");
   }
   refuse_response_format(fields);
   refuse_modalities(fields);

@@ -25,8 +25,8 @@ ordered_json usage_json(const Usage& usage) {
           {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}}};
 }
 
+// The rates of the `tokens` that took `milliseconds`.
 void add_rates(ordered_json& json, const std::string& phase, int tokens, double milliseconds) {
-  json[phase + "_n"] = tokens;
   json[phase + "_ms"] = milliseconds;
   json[phase + "_per_token_ms"] = tokens > 0 ? milliseconds / tokens : 0.0;
   json[phase + "_per_second"] = milliseconds > 0 ? 1e3 / milliseconds * tokens : 0.0;
@@ -34,8 +34,11 @@ void add_rates(ordered_json& json, const std::string& phase, int tokens, double 
 
 ordered_json timings_json(const CallSummary& summary) {
   ordered_json json = {{"cache_n", summary.usage.cached_tokens}};
-  add_rates(json, "prompt", summary.timings.prompt_n, summary.timings.prompt_ms);
-  add_rates(json, "predicted", summary.timings.predicted_n, summary.timings.predicted_ms);
+  const Timings& timings = summary.timings;
+  json["prompt_n"] = timings.prompt_n;
+  add_rates(json, "prompt", timings.prompt_n, timings.prompt_ms);
+  json["predicted_n"] = timings.predicted_n;
+  add_rates(json, "predicted", timings.timed_n, timings.predicted_ms);
   return json;
 }
 

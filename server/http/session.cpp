@@ -27,14 +27,22 @@ constexpr auto kBodyTime = 120s;
 // Larger bodies are parsed aside, so that they hold up nobody else's tokens.
 constexpr std::size_t kSmallBody = 64 << 10;
 
-Result<GenerateBody> parse_generate(const Route& route, const HttpRequest& request) {
+struct ParsedBody {
+  std::string model;  // as the body names it, also when it is refused
+  Result<GenerateBody> body;
+};
+
+ParsedBody parse_generate(const Route& route, const HttpRequest& request) {
   const auto json = parse_json_object(request.body);
-  if (!json) return tl::unexpected(json.error());
-  auto body = route.endpoint == Endpoint::kChat ? parse_chat(*json) : parse_completion(*json);
-  if (!body) return body;
-  body->request.request_id = request.request_id;
-  body->request.trace_id = request.trace_id;
-  return body;
+  if (!json) return {{}, tl::unexpected(json.error())};
+  ParsedBody parsed;
+  if (const auto model = json->find("model"); model != json->end() && model->is_string())
+    parsed.model = *model;
+  parsed.body = route.endpoint == Endpoint::kChat ? parse_chat(*json) : parse_completion(*json);
+  if (!parsed.body) return parsed;
+  parsed.body->request.request_id = request.request_id;
+  parsed.body->request.trace_id = request.trace_id;
+  return parsed;
 }
 
 template <class T>
@@ -206,17 +214,17 @@ Session::Task<bool> Session::dispatch(const Route& route) {
       response = context_.api.handle(route, request_);
     co_return co_await respond(std::move(response));
   }
-  Result<GenerateBody> body;
+  ParsedBody parsed;
   if (request_.body.size() > kSmallBody)
-    body = co_await aside<Result<GenerateBody>>([&] { return parse_generate(route, request_); });
+    parsed = co_await aside<ParsedBody>([&] { return parse_generate(route, request_); });
   else
-    body = parse_generate(route, request_);
-  if (!body) {
-    HttpResponse refusal = error_response(body.error());
-    record_refusal(route, refusal);
+    parsed = parse_generate(route, request_);
+  if (!parsed.body) {
+    HttpResponse refusal = error_response(parsed.body.error());
+    record_refusal(route, refusal, parsed.model);
     co_return co_await respond(std::move(refusal));
   }
-  co_return co_await generate(std::move(*body));
+  co_return co_await generate(std::move(*parsed.body));
 }
 
 template <class T>
@@ -233,11 +241,13 @@ Session::Task<bool> Session::generate(GenerateBody body) {
 }
 
 // Generation requests are counted and logged, also those that the service never sees.
-void Session::record_refusal(const Route& route, const HttpResponse& refusal) const {
+void Session::record_refusal(const Route& route, const HttpResponse& refusal,
+                             const std::string& model) const {
   if (!generates(route)) return;
   GenerateRequest request;
   request.request_id = request_.request_id;
   request.trace_id = request_.trace_id;
+  request.model = model;
   request.api = route.endpoint == Endpoint::kChat ? "chat" : "completions";
   const bool keyless = refusal.status == http_status(ErrorCode::kUnauthenticated);
   const ErrorCode code = keyless ? ErrorCode::kUnauthenticated : ErrorCode::kInvalidArgument;

@@ -59,7 +59,8 @@ class Session {
   // Runs `work` on the pool for heavy work.
   template <class T>
   Task<T> aside(std::function<T()> work);
-  void record_refusal(const Route& route, const HttpResponse& refusal) const;
+  void record_refusal(const Route& route, const HttpResponse& refusal,
+                      const std::string& model = {}) const;
   Task<bool> respond(HttpResponse response);
   bool keep_alive() const;
   WireOptions wire_options() const;

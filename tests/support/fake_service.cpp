@@ -110,7 +110,7 @@ void FakeService::run(const GenerateRequest& request, const std::atomic<bool>& c
 
 void FakeService::answer(const GenerateRequest& request, GenerationSink& sink) const {
   CallSummary summary;
-  summary.timings = {4, 2.0, 6, 3.0};
+  summary.timings = {4, 2.0, 6, 2.5, 5};
   const bool sparse = request.sparsity.wish.mode == "lookahead";
   const bool per_chunk = request.sparsity.per_chunk;
   const SparsityUse first = sparse ? SparsityUse{SparsityMode::kLookahead, 1, 1} : SparsityUse{};
@@ -157,10 +157,10 @@ void FakeService::answer(const GenerateRequest& request, GenerationSink& sink) c
   sink.on_done(summary);
 }
 
-void FakeService::record_refusal(const GenerateRequest& /*request*/, ErrorCode /*code*/,
-                                 int status) {
+void FakeService::record_refusal(const GenerateRequest& request, ErrorCode /*code*/, int status) {
   const std::lock_guard lock(mutex_);
   refusals_.push_back(status);
+  refused_models_.push_back(request.model);
 }
 
 Result<std::vector<std::int32_t>> FakeService::tokenize(const TokenizeRequest& request) {
@@ -211,6 +211,11 @@ Result<SparsityStatus> FakeService::sparsity_status() const { return sparsity_.s
 GenerateRequest FakeService::last_request() const {
   const std::lock_guard lock(mutex_);
   return last_;
+}
+
+std::vector<std::string> FakeService::refused_models() const {
+  const std::lock_guard lock(mutex_);
+  return refused_models_;
 }
 
 std::vector<int> FakeService::refusals() const {

@@ -45,6 +45,7 @@ class FakeService final : public GenerationService {
                                  const std::vector<std::int32_t>& ids) override;
   Result<std::string> apply_template(const std::string& model, const ChatPrompt& chat) override;
   std::string token_text(std::int32_t id) const override;
+  std::string token_bytes(std::int32_t id) const override { return token_text(id); }
   std::vector<ModelCard> models() const override;
   bool serves(const std::string& model) const override;
   int max_model_len() const override { return 2048; }
@@ -59,6 +60,8 @@ class FakeService final : public GenerationService {
   GenerateRequest last_request() const;
   // The statuses of the refusals that were recorded, in order.
   std::vector<int> refusals() const;
+  // The models those named.
+  std::vector<std::string> refused_models() const;
   void set_engine_stats(const EngineStats& stats);
   int cancelled_calls() const { return cancelled_; }
 
@@ -74,6 +77,7 @@ class FakeService final : public GenerationService {
   mutable std::mutex mutex_;
   GenerateRequest last_;
   std::vector<int> refusals_;
+  std::vector<std::string> refused_models_;
   EngineStats stats_;
   FakeSparsity sparsity_;
   std::vector<std::thread> threads_;

@@ -68,6 +68,15 @@ TEST_CASE("a request is one JSON line with every field, also when the prompt is 
   CHECK_THAT(json["time"].get<std::string>(), Catch::Matches(R"(\d{4}-\d\d-\d\dT[\d:.]{12}Z)"));
 }
 
+TEST_CASE("times of tokens that were never made are null") {
+  RequestRecord none = record();
+  none.ttft_seconds = none.itl_seconds = {};
+  const auto json = nlohmann::json::parse(logged(true, [&] { log_request(none, {}); }));
+  CHECK(json["ttft_ms"].is_null());
+  CHECK(json["itl_ms"].is_null());
+  CHECK(json["e2e_ms"] == 500.0);
+}
+
 TEST_CASE("without --log-prompts the prompt is not in the line") {
   for (const bool json : {false, true}) {
     const std::string line = logged(json, [] { log_request(record(), std::nullopt); });

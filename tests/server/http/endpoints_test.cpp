@@ -33,6 +33,10 @@ TEST_CASE("tokenize and detokenize speak vLLM's and llama.cpp's bodies") {
   CHECK(http.post("/tokenize", R"({"content":"a","add_special":true,"with_pieces":true})")
             .json()["tokens"] ==
         json::parse(R"([{"id":2,"piece":"\u0002"},{"id":97,"piece":"a"}])"));
+  // A token that is no whole characters: its bytes.
+  CHECK(http.service.token_bytes(0xc3) == "\xc3");
+  CHECK(http.post("/tokenize", R"({"content":"é","with_pieces":true})").json()["tokens"] ==
+        json::parse(R"([{"id":195,"piece":[195]},{"id":169,"piece":[169]}])"));
   CHECK(http.post("/tokenize", "{}").status == 400);
   CHECK(http.post("/detokenize", R"({"tokens":[97,98]})").json() ==
         json::parse(R"({"prompt":"ab","content":"ab"})"));
@@ -44,6 +48,23 @@ TEST_CASE("apply-template renders without generating") {
   const HttpFixture http;
   CHECK(http.post("/apply-template", R"({"messages":[{"role":"user","content":"ab"}]})").json() ==
         json::parse(R"({"prompt":"<user>ab<assistant>"})"));
+}
+
+TEST_CASE("whatever renders a chat refuses what chat completions refuse") {
+  const HttpFixture http;
+  const std::string messages = R"("messages":[{"role":"user","content":"ab"}])";
+  for (const char* path : {"/apply-template", "/tokenize", "/chat/completions"}) {
+    for (const auto& [field, value] :
+         {std::pair("tools", R"([{"type":"function"}])"),
+          std::pair("chat_template", R"("{{ 1 }}")"), std::pair("documents", R"([{"text":"x"}])"),
+          std::pair("tool_choice", R"("required")")}) {
+      const std::string extra = ",\"" + std::string(field) + "\":";
+      const auto refused = http.post(path, "{" + messages + extra + value + "}");
+      CHECK(refused.status == 400);
+      CHECK(refused.json()["error"]["param"] == field);
+      CHECK(http.post(path, "{" + messages + extra + "null}").status == 200);
+    }
+  }
 }
 
 TEST_CASE("health is liveness, ready is readiness") {

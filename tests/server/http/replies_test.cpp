@@ -23,7 +23,7 @@ TEST_CASE("a completion carries what OpenAI, vLLM and llama.cpp clients read") {
   CHECK(body["usage"] == json::parse(R"({"prompt_tokens":2,"completion_tokens":2,"total_tokens":4,
                                          "prompt_tokens_details":{"cached_tokens":1}})"));
   CHECK(body["timings"] == json::parse(R"({"cache_n":1,"prompt_n":4,"prompt_ms":2.0,
-      "prompt_per_token_ms":0.5,"prompt_per_second":2000.0,"predicted_n":6,"predicted_ms":3.0,
+      "prompt_per_token_ms":0.5,"prompt_per_second":2000.0,"predicted_n":6,"predicted_ms":2.5,
       "predicted_per_token_ms":0.5,"predicted_per_second":2000.0})"));
 }
 

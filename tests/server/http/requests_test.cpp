@@ -148,7 +148,21 @@ TEST_CASE("refusals name the field") {
                         Case{R"("dry_multiplier":0.8)", "dry_multiplier"},
                         Case{R"("prediction":{"type":"content"})", "prediction"},
                         Case{R"("modalities":["text","audio"])", "modalities"},
-                        Case{R"("audio":{"voice":"x"})", "audio"}}) {
+                        Case{R"("audio":{"voice":"x"})", "audio"},
+                        Case{R"("images":["aGk="])", "images"},
+                        Case{R"("image_data":[{"data":"aGk=","id":1}])", "image_data"},
+                        Case{R"("lora":[{"id":0,"scale":1.0}])", "lora"},
+                        Case{R"("repeat_penalty":1.1)", "repeat_penalty"},
+                        Case{R"("n_predict":5)", "n_predict"},
+                        Case{R"("n_predict":0)", "n_predict"},
+                        Case{R"("max_new_tokens":5)", "max_new_tokens"},
+                        Case{R"("min_new_tokens":5)", "min_new_tokens"},
+                        Case{R"("n_probs":3)", "n_probs"},
+                        Case{R"("samplers":["top_k"])", "samplers"},
+                        Case{R"("length_penalty":0.8)", "length_penalty"},
+                        Case{R"("return_token_ids":true)", "return_token_ids"},
+                        Case{R"("return_tokens_as_token_ids":true)", "return_tokens_as_token_ids"},
+                        Case{R"("web_search_options":{})", "web_search_options"}}) {
     for (const bool chat : {false, true}) {
       INFO(c.fields);
       const HttpReply reply = chat ? http.post("/chat/completions", chat_with(c.fields))
@@ -166,12 +180,41 @@ TEST_CASE("refusals name the field") {
     CHECK(http.post("/chat/completions", chat_with(fields)).status == 400);
 }
 
+TEST_CASE("a refused field that we have under another name is told that name") {
+  const HttpFixture http;
+  for (const auto& [field, name] :
+       {std::pair("repeat_penalty", "repetition_penalty"), std::pair("n_predict", "max_tokens"),
+        std::pair("max_new_tokens", "max_tokens"), std::pair("min_new_tokens", "min_tokens"),
+        std::pair("n_probs", "logprobs")}) {
+    const auto reply =
+        http.post("/completions", completion_with('"' + std::string(field) + R"(":2)"));
+    CHECK(reply.json()["error"]["message"] ==
+          std::string(field) + " is called " + name + " by this server.");
+  }
+}
+
+TEST_CASE("a refusal is recorded under the model that the body names") {
+  const HttpFixture http;
+  const std::string large(100'000, 'x');  // parsed aside
+  for (const std::string& prompt : {std::string("a"), large})
+    http.post("/completions", R"({"model":"alias","n":0,"prompt":")" + prompt + "\"}");
+  http.post("/chat/completions", R"({"model":"no such","messages":[]})");
+  http.post("/completions", R"({"model":5,"prompt":"a"})");
+  http.post("/completions", "{");
+  CHECK(http.service.refused_models() ==
+        std::vector<std::string>{"alias", "alias", "no such", "", ""});
+}
+
 TEST_CASE("what clients send along without asking for anything is accepted") {
   const HttpFixture http;
   const char* fields = R"("user":"u","store":true,"metadata":{"a":"b"},"service_tier":"auto",
       "parallel_tool_calls":true,"tools":[],"tool_choice":"none","functions":[],"suffix":"",
       "response_format":{"type":"text"},"modalities":["text"],"use_beam_search":false,
-      "typical_p":1.0,"mirostat":0,"dry_multiplier":0,"top_n_sigma":-1,"logit_bias":{},"anything":{"else":1})";
+      "typical_p":1.0,"mirostat":0,"dry_multiplier":0,"top_n_sigma":-1,"logit_bias":{},"anything":{"else":1},
+      "images":[],"image_data":null,"lora":[],"repeat_penalty":1.0,"n_predict":null,"n_probs":0,
+      "samplers":[],"length_penalty":1.0,"return_token_ids":false,"return_tokens_as_token_ids":null,
+      "web_search_options":null,"reasoning_effort":"low","verbosity":"low","safety_identifier":"x",
+      "prompt_cache_key":"k")";
   CHECK(http.post("/completions", completion_with(fields)).status == 200);
   CHECK(http.post("/chat/completions", chat_with(fields)).status == 200);
 }

@@ -148,6 +148,23 @@ TEST_CASE("choices are numbered prompt × n + k, each with its own seed and the 
             .size() == 3);
 }
 
+TEST_CASE("rates are of the tokens after the first of each choice") {
+  ServiceFixture::Options options;
+  options.engine.step = std::chrono::milliseconds(5);
+  ServiceFixture fixture(spell(demo_tokenizer(), "abcdefgh"), options);
+  for (const std::int64_t tokens : {1, 4}) {
+    GenerateRequest request = story_request(tokens);
+    request.n = 3;
+    const Timings timings = fixture.run(request)->summary()->timings;
+    CHECK(timings.predicted_n == 3 * tokens);
+    CHECK(timings.timed_n == 3 * (tokens - 1));
+    if (tokens == 1)
+      CHECK(timings.predicted_ms == 0);
+    else
+      CHECK(timings.predicted_ms >= 5 * static_cast<double>(tokens - 2));
+  }
+}
+
 TEST_CASE("logprobs carry text, bytes and offsets in characters") {
   const std::string text = "né🦊x";
   ServiceFixture fixture(spell(demo_tokenizer(), text));
