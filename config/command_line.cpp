@@ -22,6 +22,15 @@ class HelpFormatter : public CLI::Formatter {
     if (option->get_fnames().empty()) return CLI::Formatter::make_option_name(option, positional);
     return "--[no-]" + option->get_lnames().front();
   }
+  // CLI11 shows every list as VALUE ..., also one that takes a single word at a time.
+  std::string make_option_opts(const CLI::Option* option) const override {
+    constexpr std::string_view kMore = " ...";
+    std::string text = CLI::Formatter::make_option_opts(option);
+    const std::size_t more = text.rfind(kMore);
+    if (more != std::string::npos && !option->get_allow_extra_args())
+      text.erase(more, kMore.size());
+    return text;
+  }
 };
 
 // The parser of one sub-command. CLI11 splits the words; values are checked by assign(), as those

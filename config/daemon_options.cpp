@@ -20,16 +20,19 @@ std::vector<OptionSpec> daemon_options() {
       {.name = "served-model-name",
        .commands = kServe,
        .field = ListField{at<&Config::service, &ServiceOptions::served_model_names>},
-       .help = "name or names the API serves the model under; default: its folder's name"},
+       .help = "name the API serves the model under; for more, repeat it or separate them by "
+               "commas; default: its folder's name"},
       {.name = "api-key",
        .commands = kServe | kTalks,
        .field = ListField{at<&Config::http, &HttpOptions::api_keys>},
-       .help = "key or keys that clients must present; none: open to everyone who reaches the port",
+       .help = "key that clients must present; for more, repeat it or separate them by commas; "
+               "none: open to everyone who reaches the port",
        .secret = true},
       {.name = "cors-origins",
        .commands = kServe,
        .field = ListField{at<&Config::http, &HttpOptions::cors_origins>},
-       .help = "web origins that browsers may call from; * for any"},
+       .help = "web origin that browsers may call from; for more, repeat it or separate them by "
+               "commas; * for any"},
       {.name = "ui",
        .commands = kServe,
        .field = FlagField{at<&Config::http, &HttpOptions::ui>},

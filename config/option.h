@@ -66,6 +66,7 @@ struct NumberField {
 struct OptionalNumberField {
   std::optional<double>& (*at)(Config&);
   double low, high;
+  bool above_low = false;  // the range is (low, high]
 };
 struct ChoiceField {  // the value's index among `choices`
   std::vector<std::string_view> choices;

@@ -32,10 +32,10 @@ std::string number_text(double value) {
 }
 
 template <class T>
-std::string range_text(T low, T high) {
+std::string range_text(T low, T high, bool above_low = false) {
   std::ostringstream out;
   const bool open_end = high == std::numeric_limits<T>::max();
-  out << '[' << low << ", ";
+  out << (above_low ? '(' : '[') << low << ", ";
   if (open_end) {
     out << "...]";
   } else {
@@ -56,10 +56,11 @@ Result<std::int64_t> parse_int(std::string_view text, std::int64_t low, std::int
   return *value;
 }
 
-Result<double> parse_number(std::string_view text, double low, double high) {
+Result<double> parse_number(std::string_view text, const OptionalNumberField& range) {
   const auto value = parse_whole<double>(text);
-  if (!value || std::isnan(*value) || *value < low || *value > high) {
-    return refused(text, "a number in " + range_text(low, high));
+  if (!value || std::isnan(*value) || *value < range.low || *value > range.high ||
+      (range.above_low && *value == range.low)) {
+    return refused(text, "a number in " + range_text(range.low, range.high, range.above_low));
   }
   return *value;
 }
@@ -192,11 +193,9 @@ Status assign(const OptionSpec& spec, std::span<const std::string> values, Confi
           },
           [&](const BytesField& f) { return store(f.at(config), parse_bytes(text)); },
           [&](const NumberField& f) {
-            return store(f.at(config), parse_number(text, f.low, f.high));
+            return store(f.at(config), parse_number(text, {{}, f.low, f.high}));
           },
-          [&](const OptionalNumberField& f) {
-            return store(f.at(config), parse_number(text, f.low, f.high));
-          },
+          [&](const OptionalNumberField& f) { return store(f.at(config), parse_number(text, f)); },
           [&](const ChoiceField& f) -> Status {
             for (std::size_t i = 0; i < f.choices.size(); ++i) {
               if (text == f.choices[i]) {
@@ -253,19 +252,20 @@ std::string render(const OptionSpec& spec, const Config& config) {
 }
 
 std::string allowed_values(const OptionSpec& spec) {
-  return std::visit(Overload{
-                        [](const IntField& f) { return range_text(f.low, f.high); },
-                        [](const IntListField& f) { return range_text(f.low, f.high); },
-                        [](const OptionalIntField& f) { return range_text(f.low, f.high); },
-                        [](const NumberField& f) { return range_text(f.low, f.high); },
-                        [](const OptionalNumberField& f) { return range_text(f.low, f.high); },
-                        [](const BytesField&) { return std::string(kBytesHelp); },
-                        [](const ListField& f) { return joined(f.choices, '|'); },
-                        [](const ChoiceField& f) { return joined(f.choices, '|'); },
-                        [](const TextChoiceField& f) { return joined(f.choices, '|'); },
-                        [](const auto&) { return std::string(); },
-                    },
-                    spec.field);
+  return std::visit(
+      Overload{
+          [](const IntField& f) { return range_text(f.low, f.high); },
+          [](const IntListField& f) { return range_text(f.low, f.high); },
+          [](const OptionalIntField& f) { return range_text(f.low, f.high); },
+          [](const NumberField& f) { return range_text(f.low, f.high); },
+          [](const OptionalNumberField& f) { return range_text(f.low, f.high, f.above_low); },
+          [](const BytesField&) { return std::string(kBytesHelp); },
+          [](const ListField& f) { return joined(f.choices, '|'); },
+          [](const ChoiceField& f) { return joined(f.choices, '|'); },
+          [](const TextChoiceField& f) { return joined(f.choices, '|'); },
+          [](const auto&) { return std::string(); },
+      },
+      spec.field);
 }
 
 }  // namespace dejavu

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "config/suggest.h"
+#include "engine/core/read_file.h"
 
 namespace dejavu {
 namespace {
@@ -54,12 +55,13 @@ bool is_service_link(const std::string& value) {
 }  // namespace
 
 Result<RawValues> read_toml(const std::string& path) {
+  const auto text = read_file(path);
+  if (!text) return invalid("--config " + text.error().message, "config");
   toml::table table;
   try {
-    table = toml::parse_file(path);
+    table = toml::parse(*text, path);
   } catch (const toml::parse_error& error) {
-    const auto line = error.source().begin.line;  // 0: not even opened
-    return invalid(path + (line > 0 ? ':' + std::to_string(line) : "") + ": " +
+    return invalid(path + ':' + std::to_string(error.source().begin.line) + ": " +
                        std::string(error.description()),
                    "config");
   }

@@ -3,9 +3,8 @@
 #include <spdlog/spdlog.h>
 
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 
+#include "engine/core/read_file.h"
 #include "server/hub/hub_cache.h"
 #include "server/hub/hub_download.h"
 #include "server/hub/hub_headers.h"
@@ -129,30 +128,25 @@ Result<std::string> template_source(const fs::path& directory, const json& confi
 
 Status add_chat_template(const fs::path& directory, const std::string& override_file,
                          const json& config, ModelText& out) {
-  const auto source =
-      override_file.empty() ? template_source(directory, config) : read_file(override_file);
+  if (!override_file.empty()) {
+    auto compiled = compile_chat_template(override_file);
+    if (!compiled) return tl::unexpected(compiled.error());
+    out.chat_template = *std::move(compiled);
+    return {};
+  }
+  const auto source = template_source(directory, config);
   if (!source) return tl::unexpected(source.error());
   if (source->empty()) return {};
   auto compiled = ChatTemplate::compile(*source);
   if (compiled) {
     out.chat_template = *std::move(compiled);
-  } else if (override_file.empty()) {
-    out.chat_template_problem = compiled.error().message;
   } else {
-    return invalid("--chat-template " + override_file + ": " + compiled.error().message,
-                   "chat-template");
+    out.chat_template_problem = compiled.error().message;
   }
   return {};
 }
 
 }  // namespace
-
-Result<std::string> read_file(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(in), {}};
-  if (!in) return invalid("cannot read " + path.string());
-  return text;
-}
 
 Result<ModelLocation> locate_model(const std::string& model, bool offline) {
   if (model.empty()) {
@@ -197,6 +191,18 @@ Result<ModelShape> ModelShape::locate(const std::string& model, bool offline) {
   shape.directory_ = **folder;
   shape.temporary_ = *folder;
   return shape;
+}
+
+Result<std::shared_ptr<const ChatTemplate>> compile_chat_template(const std::string& file) {
+  const auto refuse = [](const std::string& message) {
+    return invalid("--chat-template " + message, "chat-template");
+  };
+  const auto source = read_file(file);
+  if (!source) return refuse(source.error().message);
+  if (source->empty()) return refuse(file + ": is empty");
+  auto compiled = ChatTemplate::compile(*source);
+  if (!compiled) return refuse(file + ": " + compiled.error().message);
+  return std::shared_ptr<const ChatTemplate>(*std::move(compiled));
 }
 
 Result<ModelText> read_model_text(const fs::path& directory,

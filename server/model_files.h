@@ -46,12 +46,13 @@ struct ModelText {
   nlohmann::json generation_config;  // {} when absent
 };
 
+// --chat-template FILE: the error names the option and the file.
+Result<std::shared_ptr<const ChatTemplate>> compile_chat_template(const std::string& file);
+
 // tokenizer.json, tokenizer_config.json, chat_template.jinja and generation_config.json.
 // `chat_template_file` goes before the model's own template, and its errors are errors; a template
 // of the model that is not supported only switches chat off.
 Result<ModelText> read_model_text(const std::filesystem::path& directory,
                                   const std::string& chat_template_file);
-
-Result<std::string> read_file(const std::filesystem::path& path);
 
 }  // namespace dejavu

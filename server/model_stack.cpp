@@ -7,6 +7,7 @@
 #include "engine/backend/factory.h"
 #include "engine/core/inbox.h"
 #include "server/load_progress.h"
+#include "server/sampling_defaults.h"
 
 namespace dejavu {
 
@@ -48,6 +49,12 @@ GenerationService::Parts ModelStack::parts(const Config& config) const {
 }
 
 Result<ModelLocation> check_model_options(const Config& config) {
+  if (const std::string& file = config.service.chat_template_file; !file.empty()) {
+    if (const auto chat = compile_chat_template(file); !chat) return tl::unexpected(chat.error());
+  }
+  const auto defaults =
+      merge_sampling_defaults({config.service.override_generation_config, {}, {}});
+  if (!defaults) return tl::unexpected(defaults.error());
   return locate_model(config.model.model, config.model.offline);
 }
 

@@ -1,10 +1,10 @@
 // `dejavu generate`: continues one prompt on the terminal, through the same service as the daemon.
 #include <cstdio>
-#include <fstream>
 #include <iostream>
 #include <iterator>
 
 #include "engine/core/inbox.h"
+#include "engine/core/read_file.h"
 #include "server/admin/logging.h"
 #include "server/admin/metrics.h"
 #include "server/cli/commands.h"
@@ -22,7 +22,9 @@ std::string without_last_newline(std::string text) {
 // The text itself, @FILE, or - or nothing for standard input.
 Result<std::string> read_prompt(const std::string& prompt) {
   if (prompt.starts_with('@')) {
-    return read_file(prompt.substr(1)).map(without_last_newline);
+    auto text = read_file(prompt.substr(1));
+    if (!text) return invalid("--prompt @" + text.error().message, "prompt");
+    return without_last_newline(*std::move(text));
   }
   if (!prompt.empty() && prompt != "-") return prompt;
   return without_last_newline(std::string(std::istreambuf_iterator<char>(std::cin), {}));
@@ -68,7 +70,7 @@ const char* finish_name(FinishReason reason) {
 class TerminalSink final : public GenerationSink {
  public:
   void on_text(TextDelta delta) override {
-    std::fputs(delta.text.c_str(), stdout);
+    std::fwrite(delta.text.data(), 1, delta.text.size(), stdout);
     std::fflush(stdout);
     text_ += delta.text;
     if (delta.finish != FinishReason::kNone) finish_ = delta.finish;
@@ -96,7 +98,7 @@ class TerminalSink final : public GenerationSink {
         {"prompt_ms", timings.prompt_ms},
         {"predicted_ms", timings.predicted_ms},
         {"tokens_per_second",
-         timings.predicted_ms > 0 ? 1000 * timings.predicted_n / timings.predicted_ms : 0.0},
+         timings.predicted_ms > 0 ? 1000 * timings.timed_n / timings.predicted_ms : 0.0},
         {"sparsity",
          {{"mode", sparsity_mode_name(summary_.sparsity.mode)},
           {"mlp_density", summary_.sparsity.mlp_density},

@@ -69,7 +69,13 @@ TEST_CASE("a file is checked as strictly as a flag") {
   CHECK(error("port = 70000\n").find("[0, 65535]") != std::string::npos);
   CHECK(error("[server]\nport = 1\n").find("server is not an option") != std::string::npos);
   CHECK(error("port = 2020-01-01\n").find("port") != std::string::npos);
-  CHECK_FALSE(serve({"--config", "/does/not/exist.toml"}, {}));
+  for (const std::string path : {"/does/not/exist.toml", "/tmp"}) {
+    for (const bool flag : {true, false}) {
+      const auto line = flag ? serve({"--config", path}, {}) : serve({}, {{"DEJAVU_CONFIG", path}});
+      REQUIRE_FALSE(line);
+      CHECK(line.error().message.starts_with("--config " + path + ": "));
+    }
+  }
 }
 
 TEST_CASE("a file may hold lists and options of other commands") {

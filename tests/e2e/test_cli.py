@@ -76,16 +76,6 @@ def test_version_and_help():
         (["serve", "--dtype", "int8"], r"--dtype.*auto\|float32\|bfloat16\|float16"),
         (["serve", "--device", "cuda"], r"cuda|CUDA|GPU"),
         (["serve", "no/such/model"], r"no/such/model"),
-        (
-            ["serve", "--chat-template", "/no/such/file", "--port", "0", "--grpc-port", "0"],
-            r"/no/such/file",
-        ),
-        (
-            ["serve", "--override-generation-config", "[", "--port", "0", "--grpc-port", "0"],
-            r"override-generation-config",
-        ),
-        (["serve", "--config", "/no/such/file.toml"], r"/no/such/file.toml"),
-        (["generate", "-p", "@/no/such/file"], r"/no/such/file"),
         (["health", "--url", "ftp://x"], r"--url"),
         (["bench", "serve", "--goodput", "ttfb:3"], r"--goodput"),
     ],
@@ -95,6 +85,55 @@ def test_a_wrong_start_is_refused_with_one_message(args, message):
     assert answer.returncode == 2, answer.stderr
     last = answer.stderr.strip().splitlines()[-1]
     assert re.search(message, last), answer.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "generate"])
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--chat-template", "/no/such/file"], "--chat-template /no/such/file: No such file"),
+        (["--chat-template", "{directory}"], "--chat-template {directory}: Is a directory"),
+        (["--chat-template", "{template}"], "--chat-template {template}: "),
+        (["--override-generation-config", "["], "--override-generation-config must be a JSON object"),
+        (["--override-generation-config", '{"hot": 1}'], "--override-generation-config: unknown key 'hot'"),
+        (["--override-generation-config", '{"top_p": 0}'], "--override-generation-config: top_p must be"),
+        (["--config", "/no/such/file.toml"], "--config /no/such/file.toml: No such file"),
+        (["--config", "{directory}"], "--config {directory}: Is a directory"),
+    ],
+)
+def test_a_wrong_file_or_json_is_refused_before_anything_starts(tmp_path, command, args, message):
+    template = tmp_path / "wrong.jinja"
+    template.write_text("{% for x in %}")
+    names = {"directory": tmp_path, "template": template}
+
+    def named(text):
+        for name, path in names.items():
+            text = text.replace("{" + name + "}", str(path))
+        return text
+
+    answer = run_dejavu(command, *map(named, args))
+    assert answer.returncode == 2
+    assert answer.stderr.startswith("dejavu: " + named(message))
+    assert answer.stderr.count("\n") == 1
+
+
+def test_a_prompt_file_that_cannot_be_read_names_the_option(tmp_path):
+    for path, why in (("/no/such/file", "No such file"), (tmp_path, "Is a directory")):
+        answer = run_dejavu("generate", "-p", f"@{path}")
+        assert answer.returncode == 2
+        assert f"--prompt @{path}: {why}" in answer.stderr
+
+
+def test_ranges_that_leave_out_their_end_say_so():
+    for option, high in (("--top-p", 1), ("--repetition-penalty", 2)):
+        answer = run_dejavu("generate", option, "0", "-p", "a")
+        assert answer.returncode == 2
+        assert f"{option}: '0' is not allowed here; use a number in (0, {high}]" in answer.stderr
+        assert f"{option} (0, {high}]" in run_dejavu("generate", "--help").stdout
+
+
+def test_an_option_that_takes_one_word_at_a_time_shows_one():
+    assert re.search(r"--served-model-name TEXT\s+name", run_dejavu("serve", "--help").stdout)
 
 
 def test_print_config_shows_values_and_where_they_come_from(tmp_path):
