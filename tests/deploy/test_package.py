@@ -1,6 +1,7 @@
 """The Debian package: built by CPack, read by dpkg, its pages by groff and bash, its units by systemd."""
 
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -55,6 +56,36 @@ def test_maintainer_scripts_are_shell(package, tmp_path):
         output_of("sh", "-n", script)
     # What is configured stays as the administrator left it.
     assert (tmp_path / "conffiles").read_text() == "/etc/dejavu/dejavu.toml\n"
+
+
+def test_removal_disables_every_instance(package, tmp_path):
+    output_of("dpkg-deb", "--control", package, tmp_path / "control")
+    wants = tmp_path / "etc/systemd/system/multi-user.target.wants"
+    wants.mkdir(parents=True)
+    for name in ("dejavu.service", "dejavu@a.service", "dejavu@b.service", "nginx.service"):
+        (wants / name).symlink_to(f"/lib/systemd/system/{name}")
+    prerm = (tmp_path / "control" / "prerm").read_text().replace("/run/systemd/system", str(tmp_path / "not-booted"))
+    for action, left in (("upgrade", 4), ("remove", 1), ("remove", 1)):
+        output_of("sh", "-c", prerm, "prerm", action, env=clean_environment({"DPKG_ROOT": str(tmp_path)}))
+        assert len(list(wants.iterdir())) == left, action
+    assert [link.name for link in wants.iterdir()] == ["nginx.service"]
+
+
+def test_changelog_and_copyright(package, installed):
+    folder = installed / "usr/share/doc/dejavu"
+    changelog = output_of("dpkg-parsechangelog", "-l", folder / "changelog.gz")
+    fields = dict(line.split(": ", 1) for line in changelog.splitlines() if ": " in line)
+    for name in ("Version", "Maintainer"):
+        assert fields[name] == output_of("dpkg-deb", "--field", package, name).strip()
+    text = (folder / "copyright").read_text()
+    assert text.startswith("Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n")
+    assert "/usr/share/common-licenses/Apache-2.0" in text
+
+
+def test_lintian_finds_nothing(package):
+    if shutil.which("lintian") is None:
+        pytest.skip("lintian is not installed")
+    assert output_of("lintian", "--allow-root", "--fail-on", "error,warning", package) == ""
 
 
 def test_the_installed_daemon_serves_its_demo_model(installed, monkeypatch):
