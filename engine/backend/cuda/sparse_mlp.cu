@@ -3,7 +3,8 @@
 // anywhere and for F32: activations of the union's neurons, a warp a neuron; then their down rows,
 // as in project, into partial sums that sparse_mlp_add() adds in order.
 //
-// Scratch: partial sums F32 [splits][T][d], then activations in the compute dtype [T][ffn].
+// Scratch: partial sums F32 [splits][T][d], then activations in the compute dtype, and before them
+// what else gather_many keeps.
 #include <algorithm>
 
 #include "engine/backend/cuda/activation.cuh"
@@ -19,18 +20,39 @@ namespace {
 constexpr int kWarps = 8;
 constexpr int kThreads = 32 * kWarps;
 constexpr std::int64_t kTile = 4;
-constexpr int kAddThreads = 512;
+constexpr int kAddThreads = 256;
+constexpr int kFewTokens = 16;  // gather_many's lesser tile
+
+int slices_of(std::int64_t width) { return static_cast<int>(ceil_div(width, kSlice)); }
+int groups_of(int processors, std::int64_t width) {
+  return std::max(1, processors / slices_of(width));
+}
 
 // A function of the shape alone: sparse_mlp_add() must come to the same.
 int splits_of(int processors, std::int64_t tokens, std::int64_t width) {
-  if (tokens == 1) return processors;
-  const std::int64_t columns = ceil_div(width, kManyColumns);
-  return static_cast<int>(std::clamp<std::int64_t>(2 * processors / columns, 1, 32));
+  return tokens == 1 ? processors : groups_of(processors, width);
 }
 
 std::size_t sum_bytes(int processors, std::int64_t tokens, std::int64_t width) {
   const std::int64_t floats = splits_of(processors, tokens, width) * tokens * width;
   return ceil_div(floats * 4, 16) * 16;
+}
+
+// What gather_many needs after its partial sums.
+struct ManyRoom {
+  int tiles = 0;  // of a group's neurons
+  std::size_t sums_bytes = 0;
+  std::size_t hidden_bytes = 0;
+};
+ManyRoom many_room(int processors, std::int64_t tokens, std::int64_t width, std::int64_t ffn) {
+  const std::int64_t tile = tokens <= kFewTokens ? kFewTokens : 2 * kFewTokens;
+  const std::int64_t groups = groups_of(processors, width);
+  const std::int64_t tiles = ceil_div(ceil_div(ffn, groups), kManyRows);
+  const auto values =
+      static_cast<std::size_t>(ceil_div(tokens, tile) * tile * groups * tiles * kManyRows);
+  const auto slices = static_cast<std::size_t>(slices_of(width));
+  return {static_cast<int>(tiles), values * 2 * slices * sizeof(float),
+          values * sizeof(std::uint16_t)};
 }
 
 template <class E>
@@ -75,29 +97,56 @@ __global__ void __launch_bounds__(kColumnThreads) gather_down_kernel(ColumnsJob 
   store_partials<E, kTile>(job, shared);
 }
 
-// kShare threads share the splits of a column, and are added in order: many splits (of one token)
-// are read side by side, few (of many tokens) by one thread.
-template <int kShare>
+// Partial sums kPack columns at a time. kShare threads share the splits, and are added in order.
+template <int kShare, int kPack>
 __global__ void __launch_bounds__(kAddThreads) add_kernel(SparseMlpAddArgs args, int splits) {
-  constexpr int kOwn = kAddThreads / kShare;  // columns of a block
-  __shared__ float room[kShare][kOwn];
+  constexpr int kOwn = kAddThreads / kShare;  // threads that begin a block's columns
+  constexpr int kAtOnce = 9;
+  using Pack = std::conditional_t<kPack == 4, float4, float>;
+  union Values {
+    Pack pack;
+    float each[kPack];
+  };
+  __shared__ Values room[kShare][kOwn];
   invite_next();
   const int lane = static_cast<int>(threadIdx.x % kOwn);
   const int share = static_cast<int>(threadIdx.x / kOwn);
-  const std::int64_t c = std::int64_t{blockIdx.x} * kOwn + lane;
+  const std::int64_t c = (std::int64_t{blockIdx.x} * kOwn + lane) * kPack;
   const std::int64_t t = blockIdx.y;
   const bool inside = c < args.y.cols;
-  const float bias = args.bias != nullptr && inside ? args.bias[c] : 0.0F;
+  Values own = {};
+  if (share == 0 && inside && args.bias != nullptr) {
+#pragma unroll
+    for (int i = 0; i < kPack; ++i) own.each[i] = args.bias[c + i];
+  }
   await_inputs();
-  const float* sums = static_cast<const float*>(args.scratch) + t * args.y.cols + c;
-  float own = 0;
-  if (inside) own = sum_partials<12>(sums, args.y.rows * args.y.cols, splits, share, kShare);
+  if (inside) {
+    const float* sums = static_cast<const float*>(args.scratch) + t * args.y.cols + c;
+    for (int begin = share; begin < splits; begin += kAtOnce * kShare) {
+      Values values[kAtOnce] = {};
+#pragma unroll
+      for (int i = 0; i < kAtOnce; ++i) {
+        const int s = begin + i * kShare;
+        if (s < splits)
+          values[i].pack =
+              __ldcg(reinterpret_cast<const Pack*>(sums + s * args.y.rows * args.y.cols));
+      }
+#pragma unroll
+      for (const Values& value : values)
+#pragma unroll
+        for (int i = 0; i < kPack; ++i) own.each[i] += value.each[i];
+    }
+  }
   room[share][lane] = own;
   __syncthreads();
   if (share > 0 || !inside) return;
 #pragma unroll
-  for (int other = 1; other < kShare; ++other) own += room[other][lane];
-  static_cast<float*>(args.y.data)[t * args.y.stride + c] += own + bias;
+  for (int other = 1; other < kShare; ++other)
+#pragma unroll
+    for (int i = 0; i < kPack; ++i) own.each[i] += room[other][lane].each[i];
+  float* y = static_cast<float*>(args.y.data) + t * args.y.stride + c;
+#pragma unroll
+  for (int i = 0; i < kPack; ++i) y[i] += own.each[i];
 }
 
 Matrix hidden_of(const Queue& queue, const SparseMlpArgs& args) {
@@ -130,6 +179,43 @@ void gather(const Queue& queue, const SparseMlpArgs& args) {
          gather_down_kernel<E>, job);
 }
 
+template <class E, int kTokens>
+void launch_many(const Queue& queue, GatherManyJob job) {
+  constexpr std::size_t kMeeting = sizeof(typename GatherMany<E, kTokens>::Meeting);
+  constexpr std::size_t kStatic = 1024;
+  const std::size_t room = queue.shared_bytes - kStatic - kMeeting;
+  job.stages =
+      static_cast<int>(std::min<std::size_t>(room / ManyRing::kStageBytes, ManyRing::kMostStages));
+  const dim3 blocks(static_cast<unsigned>(slices_of(job.up.x.cols)),
+                    static_cast<unsigned>(groups_of(queue.processors, job.up.x.cols)),
+                    static_cast<unsigned>(ceil_div(job.up.x.rows, kTokens)));
+  launch(queue,
+         grid(blocks, kManyThreads + 32,
+              kMeeting + static_cast<std::size_t>(job.stages) * ManyRing::kStageBytes),
+         gather_many_kernel<E, kTokens>, job);
+}
+
+template <class E>
+void gather_many(const Queue& queue, const SparseMlpArgs& args) {
+  const std::int64_t tokens = args.up.x.rows;
+  const std::int64_t width = args.down.cols;
+  const ManyRoom room = many_room(queue.processors, tokens, width, args.up.up.rows);
+  auto* after = static_cast<std::byte*>(args.scratch) + sum_bytes(queue.processors, tokens, width);
+  GatherManyJob job;
+  job.up = args.up;
+  job.down = args.down;
+  job.ids = args.union_ids;
+  job.count = args.union_count;
+  job.partials = static_cast<float*>(args.scratch);
+  job.sums = reinterpret_cast<float*>(after);
+  job.hidden = after + room.sums_bytes;
+  job.tickets = queue.tickets;
+  job.tiles = room.tiles;
+  job.sets_ready = queue.sets_ready;
+  tokens <= kFewTokens ? launch_many<E, kFewTokens>(queue, job)
+                       : launch_many<E, 2 * kFewTokens>(queue, job);
+}
+
 // False when the shape is not for it.
 bool gather_fast(const Queue& queue, const SparseMlpArgs& args) {
   const bool half = args.up.x.dtype == DType::kF16;
@@ -139,16 +225,9 @@ bool gather_fast(const Queue& queue, const SparseMlpArgs& args) {
     half ? gather_one<__half>(queue, shape, args) : gather_one<__nv_bfloat16>(queue, shape, args);
     return true;
   }
-  GatherManyJob job;
-  job.up = args.up;
-  job.down = args.down;
-  job.hidden = hidden_of(queue, args);
-  job.ids = args.union_ids;
-  job.count = args.union_count;
-  job.partials = static_cast<float*>(args.scratch);
-  job.splits = splits_of(queue.processors, args.up.x.rows, args.down.cols);
-  job.sets_ready = queue.sets_ready;
-  half ? gather_many<__half>(queue, job) : gather_many<__nv_bfloat16>(queue, job);
+  if (ceil_div(args.up.x.rows, kFewTokens) * queue.processors * 3 > queue.ticket_count)
+    return false;
+  half ? gather_many<__half>(queue, args) : gather_many<__nv_bfloat16>(queue, args);
   return true;
 }
 
@@ -156,9 +235,15 @@ bool gather_fast(const Queue& queue, const SparseMlpArgs& args) {
 
 std::size_t sparse_mlp_scratch(int processors, int tokens, int width, int ffn) {
   // Fewer tokens are cut into more splits.
-  std::size_t sums = 0;
-  for (int t = 1; t <= tokens; ++t) sums = std::max(sums, sum_bytes(processors, t, width));
-  return sums + static_cast<std::size_t>(tokens) * static_cast<std::size_t>(ffn) * sizeof(float);
+  std::size_t most = 0;
+  for (int t = 1; t <= tokens; ++t) {
+    const ManyRoom room = many_room(processors, t, width, ffn);
+    const std::size_t plain =
+        static_cast<std::size_t>(t) * static_cast<std::size_t>(ffn) * sizeof(float);
+    most = std::max(most, sum_bytes(processors, t, width) +
+                              std::max(plain, room.sums_bytes + room.hidden_bytes));
+  }
+  return most;
 }
 
 void sparse_mlp(const Queue& queue, const SparseMlpArgs& args) {
@@ -172,13 +257,17 @@ void sparse_mlp(const Queue& queue, const SparseMlpArgs& args) {
   });
 }
 
-void sparse_mlp_add(const Queue& queue, const SparseMlpAddArgs& args) {
+template <int kShare, int kPack>
+void launch_add(const Queue& queue, const SparseMlpAddArgs& args) {
   const int splits = splits_of(queue.processors, args.y.rows, args.y.cols);
-  const int share = args.y.rows == 1 ? 16 : 1;
-  const dim3 blocks(static_cast<unsigned>(ceil_div(args.y.cols * share, kAddThreads)),
+  const dim3 blocks(static_cast<unsigned>(ceil_div(args.y.cols * kShare, kAddThreads * kPack)),
                     static_cast<unsigned>(args.y.rows));
-  launch(queue, grid(blocks, kAddThreads), share == 16 ? add_kernel<16> : add_kernel<1>, args,
-         splits);
+  launch(queue, grid(blocks, kAddThreads), add_kernel<kShare, kPack>, args, splits);
+}
+
+void sparse_mlp_add(const Queue& queue, const SparseMlpAddArgs& args) {
+  if (args.y.cols % 4 != 0) return launch_add<1, 1>(queue, args);
+  args.y.rows == 1 ? launch_add<16, 4>(queue, args) : launch_add<2, 4>(queue, args);
 }
 
 }  // namespace dejavu::cuda
