@@ -42,13 +42,11 @@ class Run {
     ++sent_;
   }
 
-  // Any thread.
+  // Any thread. Notifies under the lock: after the last record, finish() ends this object.
   void ended(LoadRecord record) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (!record.error.empty()) ++failed_;
-      records_.push_back(std::move(record));
-    }
+    const std::lock_guard lock(mutex_);
+    if (!record.error.empty()) ++failed_;
+    records_.push_back(std::move(record));
     changed_.notify_one();
   }
 
