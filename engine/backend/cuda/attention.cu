@@ -16,14 +16,16 @@ namespace {
 // Room for every lane group's state of one row.
 template <int kLanes>
 struct Meeting {
-  float top[kThreads / kLanes];
-  float sum[kThreads / kLanes];
-  float out[kThreads / kLanes][kLanes * kDims];
+  static constexpr int kParties = kThreads / kLanes;
+  float top[kParties];
+  float sum[kParties];
+  float out[kParties][kLanes * kDims];
 };
 
-// The block's lane groups in order; true in the lanes that hold the result.
+// The block's lane groups in order: thread i ends up with element i of a row, lane group by lane
+// group, where there is one.
 template <int kLanes>
-__device__ bool meet(Meeting<kLanes>& room, Softmax& state) {
+__device__ Joined meet(Meeting<kLanes>& room, const Softmax& state) {
   const int party = static_cast<int>(threadIdx.x) / kLanes;
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
   __syncthreads();
@@ -34,40 +36,35 @@ __device__ bool meet(Meeting<kLanes>& room, Softmax& state) {
 #pragma unroll
   for (int i = 0; i < kDims; ++i) room.out[party][lane * kDims + i] = state.out[i];
   __syncthreads();
-  if (party != 0) return false;
-  for (int other = 1; other < kThreads / kLanes; ++other) {
-    float out[kDims];
-#pragma unroll
-    for (int i = 0; i < kDims; ++i) out[i] = room.out[other][lane * kDims + i];
-    state.merge(room.top[other], room.sum[other], out);
-  }
-  return true;
+  Joined own;
+  const auto element = static_cast<int>(threadIdx.x);
+  if (element >= kLanes * kDims) return own;
+  own.add<Meeting<kLanes>::kParties>(0, Meeting<kLanes>::kParties, [&](int p) {
+    return Joined{room.top[p], room.sum[p], room.out[p][element]};
+  });
+  return own;
 }
 
 template <int kLanes, bool kPacked>
-__device__ void store_row(const AttentionJob& job, const Row& row, const Softmax& state) {
+__device__ void store_row(const AttentionJob& job, const Row& row, const Joined& own) {
   const Matrix& out = job.args.out;
-  const int dims = job.args.cache.head_dim;
-  const int lane = static_cast<int>(threadIdx.x) % kLanes;
-  const float inverse = state.sum > 0 ? 1.0F / state.sum : 0.0F;
-#pragma unroll
-  for (int i = 0; i < kDims; ++i) {
-    const int dim = Head<__half, kPacked>::dim(lane, i);
-    if (dim >= dims) continue;
-    const std::int64_t place = row.token * out.stride + std::int64_t{row.head} * dims + dim;
-    store_any(out.dtype, out.data, place, state.out[i] * inverse);
-  }
+  const auto element = static_cast<int>(threadIdx.x);
+  const int dim = Head<__half, kPacked>::dim(element / kDims, element % kDims);
+  if (element >= kLanes * kDims || dim >= job.args.cache.head_dim) return;
+  const std::int64_t place =
+      row.token * out.stride + std::int64_t{row.head} * job.args.cache.head_dim + dim;
+  store_any(out.dtype, out.data, place, own.sum > 0 ? own.out / own.sum : 0.0F);
 }
 
-// Where the lane's part of a row's split lies: kDims floats a lane, maximum and sum after them.
+// Where a row's split lies: its elements, maximum and sum after them.
 template <int kLanes>
-__device__ float* partial_of(const AttentionJob& job, const Row& row, unsigned split) {
+__device__ float* partial_of(const AttentionJob& job, const Row& row, std::int64_t split) {
   const std::int64_t number = std::int64_t{row.token} * job.heads + row.head;
   return job.partials + (number * gridDim.z + split) * (kLanes * kDims + 2);
 }
 
 template <class E, int kLanes, int kRows, bool kPacked>
-__global__ void __launch_bounds__(kThreads) attention_kernel(AttentionJob job) {
+__global__ void __launch_bounds__(kThreads, kRows == 1 ? 2 : 1) attention_kernel(AttentionJob job) {
   __shared__ Meeting<kLanes> room;
   if (!job.early) await_inputs();
   const int group = static_cast<int>(blockIdx.y);
@@ -85,20 +82,21 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(AttentionJob job) {
   }
   if (first > last) {  // the same in every split
     await_inputs();
-    const bool stores = blockIdx.z == 0 && static_cast<int>(threadIdx.x) < kLanes;
 #pragma unroll
     for (int r = 0; r < kRows; ++r)
-      if (stores && rows[r].token >= 0) store_row<kLanes, kPacked>(job, rows[r], Softmax());
+      if (blockIdx.z == 0 && rows[r].token >= 0) store_row<kLanes, kPacked>(job, rows[r], Joined());
     return;
   }
   using Positions = Chunk<E, kLanes, kPacked>;
   Positions chunk;
+  int pages = 0;
   if (job.early) {
     Range old = range_of(job, rows, first);
     const int at = Positions::first(old);
+    pages = Positions::pages_of(job.args, first, at, old.end);
     // All rows are of one token, the sequence's last.
     old.end = smaller(old.end, rows[0].end - 1);
-    chunk.load(job, first, at, old, false);
+    chunk.load(job, __shfl_sync(kAllLanes, pages, 0), at, old, false);
     await_inputs();
   }
   float q[kRows][kDims];
@@ -119,9 +117,12 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(AttentionJob job) {
   bool loaded = job.early;
   for (int s = first; s <= last; ++s) {
     const Range range = range_of(job, rows, s);
-    for (int c = Positions::first(range); c * Positions::kPositions < range.end; c += kWarps) {
+    const int begin = Positions::first(range);
+    for (int i = 0, c = begin; c * Positions::kPositions < range.end; ++i, c += kWarps) {
+      if (i % 32 == 0 && !loaded) pages = Positions::pages_of(job.args, s, c, range.end);
+      const int page = __shfl_sync(kAllLanes, pages, i % 32);
       const int fresh = loaded ? rows[0].end - 1 : range.begin;
-      chunk.load(job, s, c, {larger(range.begin, fresh), range.end}, loaded);
+      chunk.load(job, page, c, {larger(range.begin, fresh), range.end}, loaded);
       loaded = false;
 #pragma unroll
       for (int r = 0; r < kRows; ++r)
@@ -133,35 +134,34 @@ __global__ void __launch_bounds__(kThreads) attention_kernel(AttentionJob job) {
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
     if (rows[r].token < 0) continue;
-    const bool holds = meet(room, states[r]);
-    if (!holds) continue;
+    const Joined joined = meet(room, states[r]);
     if (splits == 1) {
-      store_row<kLanes, kPacked>(job, rows[r], states[r]);
+      store_row<kLanes, kPacked>(job, rows[r], joined);
       continue;
     }
     float* own = partial_of<kLanes>(job, rows[r], blockIdx.z);
-#pragma unroll
-    for (int i = 0; i < kDims; ++i) own[lane * kDims + i] = states[r].out[i];
-    if (lane == 0) {
-      own[kLanes * kDims] = states[r].top;
-      own[kLanes * kDims + 1] = states[r].sum;
+    const auto element = static_cast<int>(threadIdx.x);
+    if (element < kLanes * kDims) own[element] = joined.out;
+    if (element == 0) {
+      own[kLanes * kDims] = joined.top;
+      own[kLanes * kDims + 1] = joined.sum;
     }
   }
   if (splits == 1) return;
   if (!arrives_last(job.tickets + blockIdx.y * gridDim.x + blockIdx.x, splits)) return;
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
-    const int party = static_cast<int>(threadIdx.x) / kLanes;
-    if (rows[r].token < 0 || party != r % (kThreads / kLanes)) continue;
-    Softmax state;
-    for (unsigned s = 0; s < splits; ++s) {
-      const float* own = partial_of<kLanes>(job, rows[r], s);
-      float out[kDims];
-#pragma unroll
-      for (int i = 0; i < kDims; ++i) out[i] = __ldcg(own + lane * kDims + i);
-      state.merge(__ldcg(own + kLanes * kDims), __ldcg(own + kLanes * kDims + 1), out);
-    }
-    store_row<kLanes, kPacked>(job, rows[r], state);
+    const auto element = static_cast<int>(threadIdx.x);
+    if (rows[r].token < 0 || element >= kLanes * kDims) continue;
+    Joined all;
+    constexpr int kAtOnce = 8;
+    for (int split = 0; split < static_cast<int>(splits); split += kAtOnce)
+      all.add<kAtOnce>(split, static_cast<int>(splits), [&](int s) {
+        const float* own = partial_of<kLanes>(job, rows[r], s);
+        return Joined{__ldcg(own + kLanes * kDims), __ldcg(own + kLanes * kDims + 1),
+                      __ldcg(own + element)};
+      });
+    store_row<kLanes, kPacked>(job, rows[r], all);
   }
 }
 
@@ -181,12 +181,12 @@ void launch_attention(const Queue& queue, AttentionJob job) {
     // Longer splits where there are enough blocks all the same: each costs a merge.
     const std::int64_t enough = std::int64_t{kBlocksAProcessor} * queue.processors;
     const std::int64_t spare = blocks * args.cache.kv_heads * pieces / enough;
-    const auto together = static_cast<int>(
+    const auto most = static_cast<int>(
         std::max(ceil_div(pieces, kMaxSplits), std::clamp<std::int64_t>(spare, 1, kMostTogether)));
     const std::size_t row_bytes = (kLanes * kDims + 2) * sizeof(float);
     const std::size_t rows = static_cast<std::size_t>(job.tokens) * job.heads;
-    splits = static_cast<int>(ceil_div(pieces, together));
-    job.split_tokens = kSplitTokens * together;
+    splits = static_cast<int>(ceil_div(pieces, most));
+    job.split_tokens = kSplitTokens * static_cast<int>(ceil_div(pieces, splits));
     if (rows * row_bytes * static_cast<std::size_t>(splits) > queue.arena_bytes) splits = 1;
   }
   if (splits == 1) job.split_tokens = 0;

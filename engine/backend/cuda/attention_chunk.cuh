@@ -13,7 +13,7 @@ constexpr int kWarps = 8;
 constexpr int kThreads = 32 * kWarps;
 constexpr int kDims = 8;              // of a lane
 constexpr int kSplitTokens = 128;     // of the shortest split
-constexpr int kMostTogether = 4;      // of these in one, where blocks abound
+constexpr int kMostTogether = 8;      // of these in one, where blocks abound
 constexpr int kBlocksAProcessor = 6;  // that are enough: two at once, three times
 constexpr int kMaxSplits = 64;
 constexpr float kLowest = -3.0e38F;
@@ -31,19 +31,38 @@ struct AttentionJob {
   bool early = false;
 };
 
-// What one row has seen so far.
+// What one row has seen so far, of kDims elements of its output.
 struct Softmax {
   float top = kLowest;
   float sum = 0;
   float out[kDims] = {};
+};
 
-  __device__ void merge(float other_top, float other_sum, const float (&other)[kDims]) {
-    const float now = fmaxf(top, other_top);
-    const float mine = __expf(top - now);
-    const float theirs = __expf(other_top - now);
-    sum = sum * mine + other_sum * theirs;
+// The same of one element, of parts that were computed apart and are joined in order.
+struct Joined {
+  float top = kLowest;
+  float sum = 0;
+  float out = 0;
+
+  // `kAtOnce` parts from `first` on, those before `count`: part(i) gives {top, sum, out}.
+  template <int kAtOnce, class Part>
+  __device__ void add(int first, int count, const Part& part) {
+    Joined parts[kAtOnce];
+    float now = top;
 #pragma unroll
-    for (int i = 0; i < kDims; ++i) out[i] = out[i] * mine + other[i] * theirs;
+    for (int i = 0; i < kAtOnce; ++i) {
+      if (first + i < count) parts[i] = part(first + i);
+      now = fmaxf(now, parts[i].top);
+    }
+    const float keep = __expf(top - now);
+    sum *= keep;
+    out *= keep;
+#pragma unroll
+    for (const Joined& each : parts) {
+      const float scale = __expf(each.top - now);
+      sum = fmaf(each.sum, scale, sum);
+      out = fmaf(each.out, scale, out);
+    }
     top = now;
   }
 };
@@ -90,6 +109,9 @@ __device__ Row row_of(const AttentionJob& job, int group, std::int64_t number) {
   row.head = group * share + static_cast<int>(number % share);
   int low = 0;  // the last sequence that starts at or before the token
   int high = args.sequences - 1;
+  // Most often a step's sequences have a token each: no search then, whose loads wait for another.
+  if (token <= high && args.query_start[token] == token && args.query_start[token + 1] == token + 1)
+    low = high = token;
   while (low < high) {
     const int middle = (low + high + 1) / 2;
     if (args.query_start[middle] <= token) {
@@ -152,15 +174,20 @@ struct Chunk {
     return chunk * kPositions + step * kGroups + part;
   }
 
+  // In lane i: the page of the warp's i-th chunk from this one on, of those before `end`.
+  static __device__ int pages_of(const AttentionArgs& args, int sequence, int chunk, int end) {
+    const int first = (chunk + static_cast<int>(threadIdx.x % 32) * kWarps) * kPositions;
+    const std::int32_t* pages = args.page_table + std::int64_t{sequence} * args.page_table_stride;
+    return first < end ? pages[first / kKvPageTokens] : 0;
+  }
+
   // Loads the chunk's positions within the range; others are zero, or stay as they are.
-  __device__ void load(const AttentionJob& job, int sequence, int chunk, const Range& range,
+  __device__ void load(const AttentionJob& job, std::int64_t page, int chunk, const Range& range,
                        bool keep) {
     const AttentionArgs& args = job.args;
     const int lane = static_cast<int>(threadIdx.x % kLanes);
     const int dims = args.cache.head_dim;
     const int first = chunk * kPositions;
-    const std::int32_t* pages = args.page_table + std::int64_t{sequence} * args.page_table_stride;
-    const std::int64_t page = first < range.end ? pages[first / kKvPageTokens] : 0;
     const std::int64_t row = (page * args.cache.kv_heads + blockIdx.y) * kKvPageTokens -
                              first / kKvPageTokens * kKvPageTokens;
     const E* k = static_cast<const E*>(args.cache.k) + row * dims;
