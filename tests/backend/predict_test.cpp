@@ -191,39 +191,41 @@ TEST_CASE("predict chooses the units whose scores reach their thresholds") {
   for (const NamedBackend& named : test_backends()) {
     for (const Shape& shape : kShapes) {
       for (const std::int64_t tokens : {0, 1, 3, 16, 17, 40}) {
-        INFO(named.name << " input " << shape.input << " rank " << shape.rank << " units "
-                        << shape.units << " tokens " << tokens);
-        std::mt19937 random(21);
-        Predictor predictor(shape, random);
-        Operand x(*named.backend, {tokens, shape.input, DType::kF32, {3, 1}});
-        x.randomize(random, 4.0F);
-        std::vector<std::int32_t> levels = {-1};
-        for (std::int64_t t = 0; t < tokens; ++t)
-          levels.push_back(static_cast<std::int32_t>((t + 2) % (kLevels + 1)) - 1);
-        levels.erase(levels.begin());
-        if (levels.empty()) levels.push_back(-1);
-        const Indices level(*named.backend, levels);
-        const Call call{x, level, predictor.on(*named.backend)};
-        const Answer answer = predict(*named.backend, call, 0, tokens);
-        check_consistent(answer, shape.units, tokens);
-        std::int64_t wrong = 0;
-        std::int64_t unclear = 0;
-        for (std::int64_t t = 0; t < tokens; ++t) {
-          const std::vector<double> scores = predictor.scores(x, t);
-          const std::int32_t own = level.host()[t];
-          for (std::size_t u = 0; u < scores.size(); ++u) {
-            const std::size_t words = static_cast<std::size_t>(mask_words(shape.units));
-            const auto word = answer.words[static_cast<std::size_t>(t) * words + u / 32];
-            const bool in = (word >> (u % 32) & 1U) != 0;
-            const std::size_t place = static_cast<std::size_t>(std::max(own, 0)) * scores.size();
-            const auto threshold = static_cast<double>(predictor.thresholds[place + u]);
-            const double margin = own < 0 ? 1.0 : scores[u] - threshold;
-            unclear += std::abs(margin) < 2e-3 ? 1 : 0;
-            wrong += std::abs(margin) < 2e-3 || in == (margin >= 0) ? 0 : 1;
+        for (const Layout layout : {Layout{}, Layout{3, 1}}) {
+          INFO(named.name << " input " << shape.input << " rank " << shape.rank << " units "
+                          << shape.units << " tokens " << tokens << " offset " << layout.offset);
+          std::mt19937 random(21);
+          Predictor predictor(shape, random);
+          Operand x(*named.backend, {tokens, shape.input, DType::kF32, layout});
+          x.randomize(random, 4.0F);
+          std::vector<std::int32_t> levels = {-1};
+          for (std::int64_t t = 0; t < tokens; ++t)
+            levels.push_back(static_cast<std::int32_t>((t + 2) % (kLevels + 1)) - 1);
+          levels.erase(levels.begin());
+          if (levels.empty()) levels.push_back(-1);
+          const Indices level(*named.backend, levels);
+          const Call call{x, level, predictor.on(*named.backend)};
+          const Answer answer = predict(*named.backend, call, 0, tokens);
+          check_consistent(answer, shape.units, tokens);
+          std::int64_t wrong = 0;
+          std::int64_t unclear = 0;
+          for (std::int64_t t = 0; t < tokens; ++t) {
+            const std::vector<double> scores = predictor.scores(x, t);
+            const std::int32_t own = level.host()[t];
+            for (std::size_t u = 0; u < scores.size(); ++u) {
+              const std::size_t words = static_cast<std::size_t>(mask_words(shape.units));
+              const auto word = answer.words[static_cast<std::size_t>(t) * words + u / 32];
+              const bool in = (word >> (u % 32) & 1U) != 0;
+              const std::size_t place = static_cast<std::size_t>(std::max(own, 0)) * scores.size();
+              const auto threshold = static_cast<double>(predictor.thresholds[place + u]);
+              const double margin = own < 0 ? 1.0 : scores[u] - threshold;
+              unclear += std::abs(margin) < 2e-3 ? 1 : 0;
+              wrong += std::abs(margin) < 2e-3 || in == (margin >= 0) ? 0 : 1;
+            }
           }
+          CHECK(wrong == 0);
+          CHECK(unclear <= 1 + tokens * shape.units / 50);
         }
-        CHECK(wrong == 0);
-        CHECK(unclear <= 1 + tokens * shape.units / 50);
       }
     }
   }

@@ -70,16 +70,10 @@ __global__ void __launch_bounds__(kThreads)
     Sums<kTokens> sums;
     add_up<kPacked, true, kTokens>({p.up, p.units, p.rank}, static_cast<int>(blockIdx.x) * kRows,
                                    tile, warp, kWarps, sums);
-#pragma unroll
-    for (int t = 0; t < kTokens; ++t) {
-      const float square = lane_sum(sums.squares[t]);
-      if (lane == 0) square_room[warp][t] = square;
-    }
+    store_squares(sums, square_room);
     const float dot = block_total(lane_total<kTokens>(sums.dots), room);
     if (level >= 0 && unit < p.units && lane / kRows < kTokens) {
-      float square = square_room[0][lane / kRows % kTokens];
-#pragma unroll
-      for (int w = 1; w < kWarps; ++w) square += square_room[w][lane / kRows % kTokens];
+      const float square = square_total(square_room, lane / kRows % kTokens);
       in = chosen(p, dot * inverse_rms(square, p.rank), unit, level);
     }
   }

@@ -22,7 +22,7 @@ static_assert(kRows * kTile == 32 && kRows * kWarps == 32);
 
 struct PredictJob {
   PredictArgs args;
-  float* low = nullptr;  // [T][low_stride]: what the second matrix multiplies, then x's square sum
+  float* low = nullptr;  // [T][low_stride]: what the second matrix multiplies
   std::int64_t low_stride = 0;
 };
 
@@ -187,6 +187,23 @@ __device__ inline float block_total(float own, float (&room)[kWarps][32]) {
 #pragma unroll
   for (int w = 1; w < kWarps; ++w) sum += room[w][lane];
   return sum;
+}
+
+// Each warp's share of the tokens' square sums, and a token's total, warp by warp.
+template <int kTokens>
+__device__ void store_squares(const Sums<kTokens>& sums, float (&room)[kWarps][kTokens]) {
+#pragma unroll
+  for (int t = 0; t < kTokens; ++t) {
+    const float square = lane_sum(sums.squares[t]);
+    if (threadIdx.x % 32 == 0) room[threadIdx.x / 32][t] = square;
+  }
+}
+template <int kTokens>
+__device__ float square_total(const float (&room)[kWarps][kTokens], int t) {
+  float square = room[0][t];
+#pragma unroll
+  for (int w = 1; w < kWarps; ++w) square += room[w][t];
+  return square;
 }
 
 template <int kTokens>
