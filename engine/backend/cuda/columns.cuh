@@ -5,8 +5,6 @@
 // and in which order, stays the same.
 #pragma once
 
-#include <type_traits>
-
 #include "engine/backend/backend.h"
 #include "engine/backend/cuda/element.cuh"
 #include "engine/backend/cuda/launch.cuh"
@@ -23,35 +21,9 @@ struct ColumnsJob {
   const std::int32_t* ids = nullptr;    // input i meets row ids[i]; null: row i
   const std::int32_t* count = nullptr;  // inputs in use; null: x.cols
   bool skip_zeros = false;
-  // When grouped: only inputs of the set's units, group_rows each; no ids, no zeros skipped.
-  MaskView groups;
-  int group_rows = 0;
-  bool sets_ready = false;
   int splits = 1;             // of the inputs
   float* partials = nullptr;  // [splits][T][out]
 };
-
-// The units of a set, in shared memory.
-constexpr int kMostGroups = 512;
-struct GroupList {
-  std::uint16_t units[kMostGroups];
-  int count;
-};
-__device__ inline void list_groups(const MaskView& groups, GroupList& list) {
-  const int lane = static_cast<int>(threadIdx.x);
-  if (lane < 32) {
-    int count = 0;
-    for (int base = 0; base < groups.units; base += 32) {
-      const unsigned word = groups.words[base / 32];
-      if ((word >> lane & 1U) != 0)
-        list.units[count + __popc(word & ((1U << lane) - 1U))] =
-            static_cast<std::uint16_t>(base + lane);
-      count += __popc(word);
-    }
-    if (lane == 0) list.count = count;
-  }
-  __syncthreads();
-}
 
 // The inputs of one warp: windows of kBatch, a block's warps side by side.
 struct Stretch {
@@ -172,7 +144,7 @@ struct ColumnSums {
 // The block's sums for its columns and its tile of tokens: [kTokens][kColumns] in shared memory.
 // Block (x, y, z): columns, split, tile. Waits for its inputs itself, and loads weights before that
 // when it may.
-template <class E, int kTokens, bool kPacked, bool kGrouped = false>
+template <class E, int kTokens, bool kPacked>
 __device__ void sum_columns(const ColumnsJob& job, float* shared) {
   const int lane = static_cast<int>(threadIdx.x % 32);
   const int warp = static_cast<int>(threadIdx.x / 32);
@@ -193,12 +165,7 @@ __device__ void sum_columns(const ColumnsJob& job, float* shared) {
       raw[i] = load_columns<E, kPacked>(w.row(row), column, job.w.cols);
     }
   };
-  __shared__ std::conditional_t<kGrouped, GroupList, char> groups;
-  if constexpr (kGrouped) {
-    if (!job.sets_ready) await_inputs();
-    list_groups(job.groups, groups);
-  }
-  if (!kGrouped && job.skip_zeros) {
+  if (job.skip_zeros) {
     await_inputs();
     InputList<E, kTokens> list(job, stretch_of(inputs_of(job), job.splits), token, tokens);
     while (list.next(inputs)) {
@@ -206,22 +173,12 @@ __device__ void sum_columns(const ColumnsJob& job, float* shared) {
       lane_sums.add(raw, inputs, x, job.x.stride, tokens);
     }
   } else {
-    Stretch stretch;
-    if constexpr (kGrouped) {
-      stretch = stretch_of(groups.count * job.group_rows, job.splits);
-    } else {
-      stretch = stretch_of(inputs_of(job), job.splits);
-    }
+    const Stretch stretch = stretch_of(inputs_of(job), job.splits);
     for (int window = 0; window < stretch.windows; ++window) {
 #pragma unroll
       for (int i = 0; i < kBatch; ++i) {
         inputs[i] = stretch.input(window, i);
         if (inputs[i] >= stretch.inputs) inputs[i] = -1;
-        if constexpr (kGrouped) {
-          if (inputs[i] >= 0)
-            inputs[i] = groups.units[inputs[i] / job.group_rows] * job.group_rows +
-                        inputs[i] % job.group_rows;
-        }
       }
       load();
       if (window == 0) await_inputs();

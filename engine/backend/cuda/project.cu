@@ -1,13 +1,13 @@
 // project: weights whose rows are inputs. One token reads every weight once; the rows are cut into
 // as many splits as give each multiprocessor three blocks, all at work at once, and the block that
 // arrives last at a column adds the splits' partial sums (a hundredth of the weights' bytes) in
-// order. With a set of groups the splits share out the rows that are in. Several tokens go through
-// cuBLASLt.
+// order. With a set of groups: project_groups.cuh. Several tokens go through cuBLASLt.
 #include <algorithm>
 
 #include "engine/backend/cuda/columns.cuh"
 #include "engine/backend/cuda/gemm.h"
 #include "engine/backend/cuda/ops.h"
+#include "engine/backend/cuda/project_groups.cuh"
 
 namespace dejavu::cuda {
 namespace {
@@ -22,11 +22,11 @@ __device__ void finish(const ProjectArgs& args, std::int64_t token, std::int64_t
   *y = args.accumulate ? *y + sum : sum;
 }
 
-template <class E, int kTokens, bool kPacked, bool kGrouped>
+template <class E, int kTokens, bool kPacked>
 __global__ void __launch_bounds__(kColumnThreads, kTokens == 1 ? kBlocksAProcessor : 1)
     project_kernel(ProjectArgs args, ColumnsJob job, unsigned* tickets) {
   extern __shared__ float shared[];
-  sum_columns<E, kTokens, kPacked, kGrouped>(job, shared);
+  sum_columns<E, kTokens, kPacked>(job, shared);
   if (job.splits == 1) {
     for_sums<E, kTokens>(job, [&](std::int64_t token, std::int64_t column, int i) {
       finish(args, token, column, shared[i]);
@@ -43,20 +43,12 @@ __global__ void __launch_bounds__(kColumnThreads, kTokens == 1 ? kBlocksAProcess
   });
 }
 
-bool takes_groups(const ProjectArgs& args) {
-  return args.row_mask.words != nullptr && args.x.rows == 1 && args.row_mask.units <= kMostGroups &&
-         std::int64_t{args.row_mask.units} * args.group_rows == args.w.rows;
-}
-
-template <class E, int kTokens, bool kPacked, bool kGrouped = false>
+template <class E, int kTokens, bool kPacked>
 void launch_project(const Queue& queue, const ProjectArgs& args) {
   ColumnsJob job;
   job.x = args.x;
   job.w = args.w;
   job.skip_zeros = args.skip_zero_rows;
-  job.groups = args.row_mask;
-  job.group_rows = args.group_rows;
-  job.sets_ready = queue.sets_ready;
   job.partials = queue.scratch<float>();
   const std::int64_t columns = ceil_div(args.w.cols, kColumns<E>);
   const std::int64_t wanted =
@@ -75,7 +67,7 @@ void launch_project(const Queue& queue, const ProjectArgs& args) {
     part.y.data = args.y.row(first);
     job.x = part.x;
     launch(queue, grid(column_blocks<E, kTokens>(job), kColumnThreads, kColumnShared<E, kTokens>),
-           project_kernel<E, kTokens, kPacked, kGrouped>, part, job, queue.tickets);
+           project_kernel<E, kTokens, kPacked>, part, job, queue.tickets);
   }
 }
 
@@ -91,7 +83,8 @@ void project(const Queue& queue, const ProjectArgs& args) {
   with_element(args.x.dtype, [&](auto e) {
     using E = decltype(e);
     if (!packed) return launch_project<E, 4, false>(queue, args);
-    if (takes_groups(args)) return launch_project<E, 1, true, true>(queue, args);
+    if (const int packs = stripe_packs(queue, args); packs > 0)
+      return project_groups<E>(queue, args, packs);
     if (args.x.rows == 1) return launch_project<E, 1, true>(queue, args);
     launch_project<E, 4, true>(queue, args);
   });
