@@ -19,15 +19,15 @@ struct TokenRows {
 };
 
 // The first steps of each row, loaded before anything else is known.
-template <int kRows>
+template <int kRows, int kAtOnce = kUnroll>
 struct Steps {
-  uint4 raw[kRows][kUnroll];
+  uint4 raw[kRows][kAtOnce];
 
   template <class E>
   __device__ void load(const E* const (&rows)[kRows], std::int64_t begin, std::int64_t in) {
     const int lane = static_cast<int>(threadIdx.x % 32);
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
+    for (int u = 0; u < kAtOnce; ++u) {
       const std::int64_t c = begin + (std::int64_t{u} * 32 + lane) * kPack<E>;
 #pragma unroll
       for (int r = 0; r < kRows; ++r)
@@ -38,17 +38,17 @@ struct Steps {
 
 // Sums of rows whose packs lie on sixteen bytes; `steps` holds their beginnings. Rows of tokens
 // beyond tile.tokens are not read; their sums mean nothing.
-template <class E, int kRows, int kTokens>
+template <class E, int kRows, int kTokens, int kAtOnce>
 __device__ void packed_dot(const E* const (&rows)[kRows], const TokenRows<E>& tile,
-                           Steps<kRows>& steps, float (&sums)[kRows][kTokens]) {
-  constexpr std::int64_t kStep = std::int64_t{32} * kUnroll * kPack<E>;
+                           Steps<kRows, kAtOnce>& steps, float (&sums)[kRows][kTokens]) {
+  constexpr std::int64_t kStep = std::int64_t{32} * kAtOnce * kPack<E>;
   const int lane = static_cast<int>(threadIdx.x % 32);
   for (auto& row : sums)
     for (float& sum : row) sum = 0;
   for (std::int64_t begin = 0; begin < tile.in; begin += kStep) {
     if (begin > 0) steps.load(rows, begin, tile.in);
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
+    for (int u = 0; u < kAtOnce; ++u) {
       const std::int64_t c = begin + (std::int64_t{u} * 32 + lane) * kPack<E>;
       if (c >= tile.in) break;
       float w[kRows][kPack<E>];
@@ -90,9 +90,9 @@ __device__ void plain_dot(const E* const (&rows)[kRows], const TokenRows<E>& til
     for (float& sum : row) sum = lane_sum(sum);
 }
 
-template <class E, bool kPacked, int kRows, int kTokens>
-__device__ void dot(const E* const (&rows)[kRows], const TokenRows<E>& tile, Steps<kRows>& steps,
-                    float (&sums)[kRows][kTokens]) {
+template <class E, bool kPacked, int kRows, int kTokens, int kAtOnce>
+__device__ void dot(const E* const (&rows)[kRows], const TokenRows<E>& tile,
+                    Steps<kRows, kAtOnce>& steps, float (&sums)[kRows][kTokens]) {
   if constexpr (kPacked) {
     packed_dot<E>(rows, tile, steps, sums);
   } else {

@@ -1,6 +1,6 @@
 // linear and mlp_up: weights whose rows are outputs. One token reads every weight once, 2 bytes a
-// multiplication, so a warp streams two rows past the token (which stays in L1) and nothing else
-// matters. Several tokens go through cuBLASLt, whose F32 sums are finished by a second kernel.
+// multiplication, so a warp streams a row or two past the token (which stays in L1) and nothing
+// else matters. Several tokens go through cuBLASLt, whose F32 sums are finished by a second kernel.
 #include <algorithm>
 
 #include "engine/backend/cuda/activation.cuh"
@@ -25,6 +25,29 @@ __device__ TokenRows<E> tile_of(const ConstMatrix& x) {
 
 __device__ inline std::int64_t warp_number() {
   return std::int64_t{blockIdx.x} * kWarps + threadIdx.x / 32;
+}
+
+// One token, a row a warp: when the last rows are taken, what is left to wait for is short.
+template <class E>
+__global__ void __launch_bounds__(kThreads) linear_one_kernel(LinearArgs args, bool mask_ready) {
+  const DeviceRows<E> w(args.w);
+  const std::int64_t out = warp_number();
+  if (out >= args.w.rows) return await_inputs();
+  const E* const rows[1] = {w.row(out)};
+  const bool masked = args.row_mask.words != nullptr;
+  if (masked && !mask_ready) await_inputs();
+  const std::int64_t unit = masked ? out / args.group_rows : 0;
+  const bool wanted = !masked || unit >= args.row_mask.units || in_set(args.row_mask, 0, unit);
+  Steps<1, 2 * kUnroll> steps;
+  if (wanted) steps.load(rows, 0, args.x.cols);
+  if (!masked || mask_ready) await_inputs();
+  if (!wanted) return;
+  const TokenRows<E> tile = tile_of<E, 1>(args.x);
+  float sums[1][1];
+  dot<E, true>(rows, tile, steps, sums);
+  if (threadIdx.x % 32 != 0) return;
+  const float value = args.bias != nullptr ? sums[0][0] + args.bias[out] : sums[0][0];
+  store_any(args.y.dtype, args.y.data, out, value);
 }
 
 // Two rows a warp.
@@ -219,7 +242,9 @@ void linear(const Queue& queue, const LinearArgs& args) {
   with_element(args.x.dtype, [&](auto e) {
     using E = decltype(e);
     if (!packed) return launch_linear<E, 4, false>(queue, args);
-    if (args.x.rows == 1) return launch_linear<E, 1, true>(queue, args);
+    if (args.x.rows == 1)
+      return launch(queue, grid(warps_for<1>(args.w.rows, 1), kThreads), linear_one_kernel<E>, args,
+                    queue.sets_ready);
     launch_linear<E, 4, true>(queue, args);
   });
 }
