@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/backend/cuda/join.h"
 #include "engine/backend/cuda/ops.h"
 #include "engine/backend/factory.h"
 
@@ -122,7 +123,9 @@ Result<Buffer> CudaBackend::allocate(std::size_t bytes) {
 
 CudaBackend::Lane& CudaBackend::use(StreamId id) {
   Lane& own = lane(id);
+  own.queue.before_join = nullptr;
   if (own.waits) {
+    if (early_start_) own.queue.before_join = last_recorded(own.stream.get());
     const Lane& other = lane(id == StreamId::kMain ? StreamId::kSide : StreamId::kMain);
     errors_.check(cudaStreamWaitEvent(own.stream.get(), other.reached.get(), 0));
   }
@@ -143,7 +146,7 @@ Queue CudaBackend::queue(StreamId id, const MaskView& sets) {
   for (const Lane::Predicted& predicted : own.predicted)
     ready &= predicted.sets == nullptr || predicted.sets != sets.words ||
              own.ops - predicted.op >= kApart;
-  own.queue.sets_ready = ready || !own.queue.early_start;
+  own.queue.sets_ready = ready || (!own.queue.early_start && own.queue.before_join == nullptr);
   ++own.ops;
   return own.queue;
 }

@@ -7,6 +7,7 @@
 #include <source_location>
 #include <utility>
 
+#include "engine/backend/cuda/join.h"
 #include "engine/backend/cuda/queue.h"
 
 namespace dejavu::cuda {
@@ -25,7 +26,7 @@ inline Grid grid(dim3 blocks, int threads, std::size_t shared_bytes = 0,
 
 template <class... Params, class... Args>
 void launch(const Queue& queue, const Grid& shape, void (*kernel)(Params...), Args&&... args) {
-  constexpr std::size_t kPlainShared = 48 << 10;
+  constexpr std::size_t kPlainShared = 24 << 10;  // beside what a kernel declares itself
   if (shape.blocks.x == 0 || shape.blocks.y == 0 || shape.blocks.z == 0) return;
   if (shape.shared_bytes > kPlainShared) {
     queue.errors->check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
@@ -42,6 +43,7 @@ void launch(const Queue& queue, const Grid& shape, void (*kernel)(Params...), Ar
   config.stream = queue.stream;
   config.attrs = &early;
   config.numAttrs = queue.early_start ? 1 : 0;
+  if (queue.before_join != nullptr) start_early_behind_join(queue);
   queue.errors->check(cudaLaunchKernelEx(&config, kernel, std::forward<Args>(args)...),
                       shape.where);
 }

@@ -28,6 +28,8 @@ struct Queue {
   // Kernels may start before the one before them has ended, and wait for it inside (Hopper's
   // programmatic dependent launch).
   bool early_start = false;
+  // While a step is recorded, behind a join: the stream's last kernel before it (join.h).
+  cudaGraphNode_t before_join = nullptr;
   // Sets of units that the op reads were written so many kernels ago that they too may be read
   // before await_inputs().
   bool sets_ready = false;
