@@ -167,7 +167,7 @@ struct PredictArgs {
 struct SparseMlpArgs {
   MlpUpArgs up;                               // its h is not written; cutoffs are not applied
   ConstMatrix down;                           // compute dtype [ffn][d]
-  const std::int32_t* union_ids = nullptr;    // as predict() left them for up.mask
+  const std::int32_t* union_ids = nullptr;    // [units], as predict() left them for up.mask
   const std::int32_t* union_count = nullptr;  // [1]
   void* scratch = nullptr;                    // sparse_mlp_scratch() bytes
 };

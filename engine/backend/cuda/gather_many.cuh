@@ -1,12 +1,13 @@
 // The gathered MLP of several tokens, 16 or 32 a tile, on tensor cores, in one pass over the
-// union: of each neuron the record once a tile of tokens, 2 d (gated: 3 d) weights of two bytes,
-// and beside it 1/20 to 1/10 of that in sums that stay in the L2 cache.
+// union: of each neuron the record once a tile of tokens, 2 d (gated: 3 d) weights of two bytes.
+// Beside it go, through the L2 cache, 8 bytes a token, neuron and slice (gated: 16), and 8 bytes a
+// group, token and column.
 //
-// A block a multiprocessor. It owns a slice of 1024 columns, of x, of the records and of the
+// A block a multiprocessor. It owns a slice of 512 or 1024 columns, of x, of the records and of the
 // output alike; the blocks of all slices make a group, and the groups share out the union evenly.
-// So a row's piece is 2 KB at one place, x stays in registers over the whole first half, and the
-// output's sums over the whole second half: all that flows is weights, through a ring some 170 KB
-// deep that one warp fills. Eight warps multiply, 128 of the columns each:
+// So a row's piece is 1 or 2 KB at one place, x stays in registers over the whole first half, and
+// the output's sums over the whole second half: all that flows is weights, through a ring some 170
+// KB deep that one warp fills. Eight warps multiply, an eighth of the columns each:
 //   Up: A = tokens, B = 16 neurons' rows. The warps' sums meet in shared memory and leave as the
 //   slice's share of the dot products.
 //   Then the blocks of a group wait for each other, twice: each adds up all slices of its part of
@@ -28,10 +29,9 @@ namespace dejavu::cuda {
 
 constexpr int kManyWarps = 8;  // that multiply; one more fetches
 constexpr int kManyThreads = 32 * kManyWarps;
-constexpr int kSlice = 1024;                      // columns of a block
-constexpr int kOwnColumns = kSlice / kManyWarps;  // of a warp
-constexpr int kManyRows = 16;                     // neurons of a tile, a stage each matrix
-// Eight rows begin on different banks.
+constexpr int kManyRows = 16;  // neurons of a tile, a stage each matrix
+// Of a slice; eight rows begin on different banks.
+template <int kSlice>
 using ManyRing = RowRing<kManyRows, 2 * kSlice + 16>;
 
 struct GatherManyJob {
@@ -53,25 +53,27 @@ struct GatherManyJob {
 // Of the warps that multiply.
 __device__ inline void meet() { asm volatile("bar.sync 1, %0;" ::"n"(kManyThreads) : "memory"); }
 
-// A group's neurons. Block (x, y, z): slice of the columns, group, tile of tokens.
+// A group's neurons, every groups-th of the union: what all blocks are at lies close together in
+// memory. Block (x, y, z): slice of the columns, group, tile of tokens.
 struct Share {
-  int first = 0;  // in the union
   int neurons = 0;
   int tiles = 0;
 
   __device__ explicit Share(int count) {
-    const auto border = [count](unsigned group) {
-      return static_cast<int>(std::int64_t{count} * group / gridDim.y);
-    };
-    first = border(blockIdx.y);
-    neurons = border(blockIdx.y + 1) - first;
+    const auto groups = static_cast<int>(gridDim.y);
+    neurons = (count - static_cast<int>(blockIdx.y) + groups - 1) / groups;
     tiles = (neurons + kManyRows - 1) / kManyRows;
+  }
+  // In the union, of the group's neuron j.
+  __device__ static int place(int j) {
+    return static_cast<int>(blockIdx.y) + j * static_cast<int>(gridDim.y);
   }
 };
 
 // What the fetching warp does. Past the last neuron it fetches that one again, for nobody.
-template <class E>
-__device__ void fetch_share(const GatherManyJob& job, const Share& share, const ManyRing& ring) {
+template <class E, int kSlice>
+__device__ void fetch_share(const GatherManyJob& job, const Share& share,
+                            const ManyRing<kSlice>& ring) {
   const int lane = static_cast<int>(threadIdx.x % 32);
   const int column = static_cast<int>(blockIdx.x) * kSlice;
   const auto width = static_cast<int>(job.up.x.cols);
@@ -82,7 +84,7 @@ __device__ void fetch_share(const GatherManyJob& job, const Share& share, const 
   };
   const auto look_up = [&](int tile) {
     const int j = tile * kManyRows + lane;
-    return job.ids[share.first + (j < share.neurons ? j : share.neurons - 1)];
+    return job.ids[Share::place(j < share.neurons ? j : share.neurons - 1)];
   };
   for (const bool down : {false, true}) {
     int ids[3] = {look_up(0), look_up(2), look_up(4)};  // of two tiles each, well ahead
@@ -99,15 +101,16 @@ __device__ void fetch_share(const GatherManyJob& job, const Share& share, const 
 }
 
 // What the multiplying warps do.
-template <class E, int kTokens>
+template <class E, int kTokens, int kSlice>
 class GatherMany {
  public:
+  using Ring = ManyRing<kSlice>;
   // Of a tile of neurons, as lanes hold them: [16 tokens][8 neurons][lane][4]; and as activations
   // [16 tokens][lane][8 neurons][4], what a lane will multiply side by side.
   static constexpr int kSums = kManyRows * kTokens;
   using Meeting = float4[2][kManyWarps][kSums / 4];
 
-  __device__ GatherMany(const GatherManyJob& job, const Share& share, const ManyRing& ring)
+  __device__ GatherMany(const GatherManyJob& job, const Share& share, const Ring& ring)
       : job_(job), share_(share), walk_(ring) {
     const std::int64_t place = std::int64_t{blockIdx.z} * gridDim.y + blockIdx.y;
     slice_apart_ = std::int64_t{job.gated() ? 2 : 1} * job.tiles * kSums;
@@ -120,8 +123,8 @@ class GatherMany {
     unsigned x[kOwnColumns / 16][kGroups][4];
     load_tokens(x);
     const int row = lane_ / 16 * 8 + lane_ % 8;
-    const auto own = static_cast<unsigned>(row * ManyRing::kPitch +
-                                           (warp_ * kOwnColumns + lane_ / 8 % 2 * 8) * 2);
+    const auto own =
+        static_cast<unsigned>(row * Ring::kPitch + (warp_ * kOwnColumns + lane_ / 8 % 2 * 8) * 2);
     float* to = sums_ + blockIdx.x * slice_apart_;
     const int steps = job_.gated() ? 2 * share_.tiles : share_.tiles;
     for (int step = 0; step < steps; ++step, to += kSums) {
@@ -185,7 +188,7 @@ class GatherMany {
           const int j = tile * kManyRows + neuron;
           float value = 0;
           if (j < share_.neurons && token < job_.up.x.rows) {
-            const std::int64_t id = job_.ids[share_.first + j];
+            const std::int64_t id = job_.ids[Share::place(j)];
             value = first_factor(job_.up, token, id, totals[u][0]);
             if (job_.gated()) value = second_factor(job_.up, id, value, totals[u][1]);
           }
@@ -198,7 +201,7 @@ class GatherMany {
 
   __device__ void multiply_down() {
     float sums[kGroups][kOwnColumns / 8][4] = {};
-    const auto own = static_cast<unsigned>(lane_ % 16 * ManyRing::kPitch +
+    const auto own = static_cast<unsigned>(lane_ % 16 * Ring::kPitch +
                                            (warp_ * kOwnColumns + lane_ / 16 * 8) * 2);
     const auto load = [&](unsigned(&h)[kGroups][4], int tile) {
       if (tile >= share_.tiles) return;
@@ -248,7 +251,8 @@ class GatherMany {
   }
 
  private:
-  static constexpr int kGroups = kTokens / 16;  // of tokens
+  static constexpr int kGroups = kTokens / 16;             // of tokens
+  static constexpr int kOwnColumns = kSlice / kManyWarps;  // of a warp
 
   __device__ static int first_token() { return static_cast<int>(blockIdx.z) * kTokens; }
   // Of this lane's first pair.
@@ -328,7 +332,7 @@ class GatherMany {
 
   const GatherManyJob& job_;
   const Share& share_;
-  RingWalk<ManyRing> walk_;
+  RingWalk<Ring> walk_;
   std::int64_t slice_apart_;
   float* sums_;  // of the group
   E* hidden_;
@@ -338,27 +342,28 @@ class GatherMany {
   int warp_ = static_cast<int>(threadIdx.x / 32);
 };
 
-template <class E, int kTokens>
+template <class E, int kTokens, int kSlice>
 __global__ void __launch_bounds__(kManyThreads + 32, 1)
     gather_many_kernel(const __grid_constant__ GatherManyJob job) {
-  using Work = GatherMany<E, kTokens>;
+  using Work = GatherMany<E, kTokens, kSlice>;
+  using Ring = typename Work::Ring;
   extern __shared__ uint4 shared[];  // a meeting, then the ring
-  __shared__ ManyRing::Barriers barriers;
+  __shared__ typename Ring::Barriers barriers;
   auto& meeting = *reinterpret_cast<typename Work::Meeting*>(shared);
-  const ManyRing ring{reinterpret_cast<char*>(&meeting + 1), &barriers, job.stages};
+  const Ring ring{reinterpret_cast<char*>(&meeting + 1), &barriers, job.stages};
   const auto thread = static_cast<int>(threadIdx.x);
   if (thread == 0) ring.open(kManyWarps);
   // Of a last slice that is not whole: zeros, as the tokens' own are there.
   if (static_cast<int>(blockIdx.x + 1) * kSlice > job.up.x.cols) {
-    for (int i = thread; i < job.stages * ManyRing::kStageBytes / 16; i += kManyThreads + 32)
+    for (int i = thread; i < job.stages * Ring::kStageBytes / 16; i += kManyThreads + 32)
       reinterpret_cast<uint4*>(ring.data)[i] = uint4{0, 0, 0, 0};
-    ManyRing::publish();
+    Ring::publish();
   }
   __syncthreads();
   if (!job.sets_ready) await_inputs();
   const Share share(*job.count);
   if (thread >= kManyThreads) {
-    if (share.tiles > 0) fetch_share<E>(job, share, ring);
+    if (share.tiles > 0) fetch_share<E, kSlice>(job, share, ring);
     return;
   }
   await_inputs();

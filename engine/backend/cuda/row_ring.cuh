@@ -130,13 +130,11 @@ class RingWalk {
         "r"(bytes)
         : "memory");
   }
-  // Weights are read once: they make room in the cache first.
   __device__ static void copy_bulk(void* to, const void* from, int bytes, Barrier* barrier) {
     asm volatile(
-        "{\n.reg .b64 policy;\ncreatepolicy.fractional.L2::evict_first.b64 policy, 1.0;\n"
         "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint "
-        "[%0], [%1], %2, [%3], policy;\n}" ::"r"(shared_address(to)),
-        "l"(from), "r"(bytes), "r"(shared_address(barrier))
+        "[%0], [%1], %2, [%3], %4;" ::"r"(shared_address(to)),
+        "l"(from), "r"(bytes), "r"(shared_address(barrier)), "l"(evict_first())
         : "memory");
   }
   __device__ static void arrive_after_copies(Barrier* barrier) {

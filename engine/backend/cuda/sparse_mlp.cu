@@ -23,7 +23,10 @@ constexpr std::int64_t kTile = 4;
 constexpr int kAddThreads = 256;
 constexpr int kFewTokens = 16;  // gather_many's lesser tile
 
-int slices_of(std::int64_t width) { return static_cast<int>(ceil_div(width, kSlice)); }
+// Columns of a slice in gather_many: wide ones are read faster, but each group has partial sums,
+// and there are more groups.
+int slice_of(std::int64_t width) { return width <= 4096 ? 512 : 1024; }
+int slices_of(std::int64_t width) { return static_cast<int>(ceil_div(width, slice_of(width))); }
 int groups_of(int processors, std::int64_t width) {
   return std::max(1, processors / slices_of(width));
 }
@@ -179,20 +182,26 @@ void gather(const Queue& queue, const SparseMlpArgs& args) {
          gather_down_kernel<E>, job);
 }
 
-template <class E, int kTokens>
+template <class E, int kTokens, int kSlice>
 void launch_many(const Queue& queue, GatherManyJob job) {
-  constexpr std::size_t kMeeting = sizeof(typename GatherMany<E, kTokens>::Meeting);
+  using Ring = ManyRing<kSlice>;
+  constexpr std::size_t kMeeting = sizeof(typename GatherMany<E, kTokens, kSlice>::Meeting);
   constexpr std::size_t kStatic = 1024;
   const std::size_t room = queue.shared_bytes - kStatic - kMeeting;
-  job.stages =
-      static_cast<int>(std::min<std::size_t>(room / ManyRing::kStageBytes, ManyRing::kMostStages));
+  job.stages = static_cast<int>(std::min<std::size_t>(room / Ring::kStageBytes, Ring::kMostStages));
   const dim3 blocks(static_cast<unsigned>(slices_of(job.up.x.cols)),
                     static_cast<unsigned>(groups_of(queue.processors, job.up.x.cols)),
                     static_cast<unsigned>(ceil_div(job.up.x.rows, kTokens)));
   launch(queue,
          grid(blocks, kManyThreads + 32,
-              kMeeting + static_cast<std::size_t>(job.stages) * ManyRing::kStageBytes),
-         gather_many_kernel<E, kTokens>, job);
+              kMeeting + static_cast<std::size_t>(job.stages) * Ring::kStageBytes),
+         gather_many_kernel<E, kTokens, kSlice>, job);
+}
+
+template <class E, int kTokens>
+void launch_many(const Queue& queue, const GatherManyJob& job) {
+  slice_of(job.up.x.cols) == 512 ? launch_many<E, kTokens, 512>(queue, job)
+                                 : launch_many<E, kTokens, 1024>(queue, job);
 }
 
 template <class E>
