@@ -31,7 +31,7 @@ def test_the_daemon_is_as_planned(tmp_path, start_daemon):
 def test_speeds_follow_from_bytes_and_bandwidth(tmp_path):
     _, planned = plan(tmp_path)
     assert planned["read_gbps"] > 0.1
-    assert [speed["mode"] for speed in planned["speeds"]] == ["dense", "exact", "lookahead"]
+    assert [speed["mode"] for speed in planned["speeds"]] == ["dense", "exact", "threshold", "lookahead"]
     for speed in planned["speeds"]:
         expected = planned["read_gbps"] * 1e9 / speed["bytes_per_token"]
         assert speed["tokens_per_second"] == pytest.approx(expected)
