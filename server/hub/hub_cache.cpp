@@ -1,8 +1,8 @@
 #include "server/hub/hub_cache.h"
 
 #include <fstream>
-#include <iterator>
 
+#include "engine/core/read_file.h"
 #include "server/hub/weight_files.h"
 
 namespace dejavu {
@@ -21,8 +21,8 @@ std::vector<std::string> weight_files(const fs::path& snapshot) {
   const fs::path index = snapshot / kWeightIndexFile;
   if (fs::exists(snapshot / kSingleWeightFile, error) || !fs::exists(index, error))
     return {kSingleWeightFile};
-  std::ifstream file(index);
-  return shards_of(std::string{std::istreambuf_iterator<char>(file), {}});
+  const auto text = read_file(index);
+  return text ? shards_of(*text) : std::vector<std::string>();
 }
 
 }  // namespace
